@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/abi.h: everything the kernel side and the daemon say to each other.
+ *
+ * Included by bpf/, daemon/datapath/, daemon/replay/ and the flow table's
+ * merge, nowhere else. Addresses and ports are big-endian, as on the wire;
+ * everything else is host order. Padding is spelled out and zero, so no struct
+ * here is packed. A change of any layout here is a change of ABI_SCHEMA.
+ */
+#ifndef RHEO_BPF_ABI_H
+#define RHEO_BPF_ABI_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+namespace rheo::abi {
+#define ABI_ASSERT(condition) static_assert(condition)
+#else
+#define ABI_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+
+/* The version in /sys/fs/bpf/rheo/v<schema> and in the flow table's header. */
+enum { ABI_SCHEMA = 1 };
+
+/* What a row's addresses are and what they were carried in (flow_key.kind). */
+enum flow_kind {
+	KIND_TUNNEL_MASK = 0x0f, /* enum tunnel_type */
+	KIND_IPV6 = 0x80,	 /* addresses are IPv6; else ::ffff:a.b.c.d */
+};
+
+enum tunnel_type {
+	TUNNEL_NONE,
+	TUNNEL_VXLAN,
+	TUNNEL_GENEVE,
+	TUNNEL_GRE,
+	TUNNEL_NVGRE,
+	TUNNEL_IPIP,  /* IPv4 in IPv4 */
+	TUNNEL_6IN4,  /* IPv6 in IPv4 */
+	TUNNEL_4IN6,  /* ip6tnl, IPv4 in IPv6 */
+	TUNNEL_6IN6,  /* ip6tnl, IPv6 in IPv6 */
+	TUNNEL_TYPE_COUNT, /* keep last */
+};
+
+/* Which biflow a packet belongs to, the same for both directions.
+ *
+ * address[0] <= address[1] as byte strings; where they are equal, port[0] <=
+ * port[1] as big-endian numbers. Direction 0 is a packet whose source is
+ * address[0]/port[0].
+ *
+ * ICMP and ICMPv6 have no ports: port[0] holds type and code (type in the first
+ * byte on the wire, code in the second), where an echo, timestamp, information,
+ * address mask, router, neighbour, multicast-listener or node query has its
+ * *request's* type in both directions; port[1] is the echo (or timestamp,
+ * information, mask) identifier, else 0. They are not sorted.
+ */
+struct flow_key {
+	__u8 address[2][16];
+	__be16 port[2];
+	__u32 link;	 /* ifindex in the low 24 bits, network namespace number in the high 8 */
+	__u32 tunnel_id; /* VNI, GRE key, VSID; 0 where there is none */
+	__u16 vlan;	 /* VLAN id of the outermost tag, 0 untagged (priority tags too) */
+	__u8 protocol;	 /* IP protocol number, of the inner packet in a tunnel */
+	__u8 kind;	 /* enum flow_kind | enum tunnel_type */
+};
+ABI_ASSERT(sizeof(struct flow_key) == 48);
+
+/* direction_counts.flags: the wire's nine TCP flags in bits 0 to 8 (RFC 9293;
+ * AE/NS is bit 8), and two sums that single packets show. For ICMP and ICMPv6
+ * it is instead the type (high byte) and code of the direction's first packet. */
+enum flow_flags {
+	FLAG_FIN = 0x001,
+	FLAG_SYN = 0x002,
+	FLAG_RST = 0x004,
+	FLAG_PSH = 0x008,
+	FLAG_ACK = 0x010,
+	FLAG_URG = 0x020,
+	FLAG_ECE = 0x040,
+	FLAG_CWR = 0x080,
+	FLAG_AE = 0x100,
+	FLAG_SYN_ONLY = 0x200, /* a packet had SYN and not ACK */
+	FLAG_SYN_ACK = 0x400,  /* a packet had SYN and ACK */
+};
+
+/* direction_counts.hooks */
+enum flow_hooks {
+	HOOK_INGRESS = 0x01,
+	HOOK_EGRESS = 0x02,
+};
+
+/* direction_counts.marks */
+enum flow_marks {
+	MARK_FRAGMENT = 0x01,	/* a fragment was among the packets */
+	MARK_TRUNCATED = 0x02,	/* a packet ended before its transport header did */
+	MARK_WIREGUARD = 0x04,	/* a WireGuard message by port, type and reserved bytes */
+	MARK_UNDECODED = 0x08,	/* a tunnel whose inner packet could not be parsed */
+};
+
+/* What was counted in one direction. Octets at layer 2 are l3_bytes + l2_surplus. */
+struct direction_counts {
+	__u64 l3_bytes; /* of the outermost IP packets, padding excluded */
+	__u32 packets;
+	__u32 l2_surplus;
+	__u16 flags; /* enum flow_flags, or ICMP type and code */
+	__u8 ttl;    /* of the direction's first packet in this row */
+	__u8 tos;    /* likewise: DSCP and ECN */
+	__u8 hooks;  /* enum flow_hooks */
+	__u8 marks;  /* enum flow_marks */
+	__u16 zero;
+};
+ABI_ASSERT(sizeof(struct direction_counts) == 24);
+
+/* A row of the flow cache, the part that every packet touches. Times are
+ * CLOCK_MONOTONIC nanoseconds (the capture's own clock in a replay). */
+struct hot_row {
+	struct flow_key key;
+	struct direction_counts direction[2];
+	__u64 first_ns;
+	__u64 last_ns;	       /* >= first_ns */
+	__u64 owner;	       /* 0: not attributed yet */
+	__u8 first_direction;  /* of the row's first packet: 0 or 1 */
+	__u8 zero[7];
+};
+ABI_ASSERT(sizeof(struct hot_row) == 128);
+
+/* The part that is written once, when the row is made, from its first packet.
+ * Source and destination here are that packet's. */
+struct cold_row {
+	__u8 source_mac[6]; /* zero on links without a link layer; of the outer frame */
+	__u8 destination_mac[6];
+	__u32 flow_label;	  /* 20 bits, host order; of the inner packet in a tunnel */
+	__u8 outer_source[16];	  /* tunnel end points, zero where there is no tunnel */
+	__u8 outer_destination[16];
+	__be16 outer_source_port; /* 0 for tunnels without ports */
+	__be16 outer_destination_port;
+	__u16 inner_vlan;	  /* VLAN id of the second tag, 0 where there is none */
+	__u8 outer_protocol;	  /* IP protocol that carried the tunnel, else 0 */
+	__u8 mpls_count;	  /* labels met, 0 to 4 */
+	__u16 mpls_top_high;	  /* label of the top entry >> 4 */
+	__u8 mpls_top_low;	  /* its low 4 bits */
+	__u8 zero[5];
+};
+ABI_ASSERT(sizeof(struct cold_row) == 64);
+
+/* A set of the flow cache: one line of tags, then the rows.
+ *
+ * tag[w] == 0: way w is free. The kernel sets it after writing the row; the
+ * daemon clears it, in a generation that no program uses any more, when the row
+ * has been merged. */
+enum { FLOW_CACHE_WAYS = 4 };
+
+struct flow_set {
+	__u32 tag[FLOW_CACHE_WAYS];
+	__u32 zero[12];
+	struct hot_row hot[FLOW_CACHE_WAYS];
+	struct cold_row cold[FLOW_CACHE_WAYS];
+};
+ABI_ASSERT(sizeof(struct flow_set) == 832);
+
+/* What travels through the `evicted` ring buffer. */
+struct evicted_row {
+	struct hot_row hot;
+	struct cold_row cold;
+};
+ABI_ASSERT(sizeof(struct evicted_row) == 192);
+
+/* Why a packet that was seen is in no row. Bytes of these are layer-2 octets. */
+enum drop_reason {
+	DROP_NOT_IP,	    /* ARP, LLDP, an unknown EtherType */
+	DROP_TRUNCATED,	    /* the packet ends inside its link or IP header */
+	DROP_MALFORMED,	    /* the IP header contradicts itself */
+	DROP_TOO_DEEP,	    /* more VLAN tags, MPLS labels or extension headers than are followed */
+	DROP_EVICTED_FULL,  /* the flow cache's set and the ring buffer `evicted` are full */
+	DROP_REASON_COUNT,  /* keep last */
+};
+
+struct drop_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* One CPU's counters, written by that CPU only, never reset.
+ * seen == rows + drops, in packets and in layer-2 octets. */
+struct cpu_counters {
+	__u64 seen_packets;
+	__u64 seen_bytes; /* layer-2 octets */
+	struct drop_count drop[DROP_REASON_COUNT];
+	__u64 evicted_rows;	  /* rows sent to the ring buffer */
+	__u64 nonlinear_packets;  /* parsed from a copy of their headers */
+	__u64 fragments_unknown;  /* later fragments whose first was not seen: ports 0/0 */
+	__u64 claimed;		  /* PREEMPT_RT: the partition's owner flag */
+	__u64 zero[16];
+};
+ABI_ASSERT(sizeof(struct cpu_counters) == 256);
+ABI_ASSERT(DROP_REASON_COUNT == 5);
+
+/* Limits that both sides know. */
+enum {
+	MAX_TUNNEL_PORTS = 8,	/* per kind of tunnel */
+	MAX_HEADER_BYTES = 256, /* of a packet that the parser looks at */
+};
+
+#ifdef __cplusplus
+}  // namespace rheo::abi
+#endif
+
+#endif

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// DaemonCounters: every number that rheod keeps about its own work, by stage. One value, made by the
+// collector and the lanes, for SIGUSR1, the exit summary, the bus and the metrics exporters. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/model/flow_record.h"
+
+namespace rheo {
+
+struct LossCount {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;  // layer-2 octets
+};
+
+/// The kernel side (or a replay), since its maps were made.
+struct DatapathCounters {
+  std::uint64_t seen_packets = 0;
+  std::uint64_t seen_bytes = 0;
+  std::uint64_t evicted_rows = 0;
+  std::uint64_t nonlinear_packets = 0;
+  std::uint64_t fragments_unknown = 0;
+  LossCount not_ip;
+  LossCount truncated;
+  LossCount malformed;
+  LossCount too_deep;
+  LossCount evicted_full;
+};
+
+/// The flow table, since its file was made.
+struct TableCounters {
+  std::uint64_t active_flows = 0;
+  std::uint64_t rows_merged = 0;
+  std::uint64_t flows_made = 0;
+  std::uint64_t records[kEndReasonCount] = {};
+  FlowCounts merged;    // all rows ever merged
+  FlowCounts recorded;  // all deltas ever put into records; merged - recorded is still in the table
+  std::uint64_t outbox_pending = 0;  // of the slowest lane
+};
+
+struct LaneCounters {
+  std::string name;  // "json.default"
+  std::uint64_t records_sent = 0;
+  std::uint64_t writes_failed = 0;
+  std::uint64_t records_pending = 0;
+  std::uint64_t records_lost = 0;
+  FlowCounts lost;
+};
+
+struct CollectorCounters {
+  std::uint64_t drains = 0;
+  std::uint64_t drain_ns_last = 0;
+  std::uint64_t drain_ns_longest = 0;
+  std::uint64_t drains_failed = 0;
+  std::uint64_t clock_steps = 0;
+};
+
+struct DaemonCounters {
+  DatapathCounters datapath;
+  CollectorCounters collector;
+  TableCounters table;
+  std::vector<LaneCounters> lanes;
+};
+
+}  // namespace rheo

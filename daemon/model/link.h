@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Link: a network interface as netlink tells it. A plain value, any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/model/flow_record.h"
+
+namespace rheo {
+
+/// What a packet on the link begins with.
+enum class LinkLayer : std::uint8_t {
+  ethernet,
+  none,         // an IP header: tun, WireGuard, ipip, GRE, PPP
+  unsupported,  // InfiniBand, IEEE 802.15.4, …: no program of ours parses it
+};
+
+struct Link {
+  std::uint32_t index = 0;
+  std::string name;
+  std::string kind;  // IFLA_INFO_KIND: "veth", "bridge", …; empty for physical and loopback
+  std::uint16_t hardware_type = 0;  // ARPHRD_*
+  LinkLayer layer = LinkLayer::ethernet;
+  bool up = false;
+  bool loopback = false;
+  std::uint32_t mtu = 0;
+  std::uint32_t master = 0;  // ifindex, 0: none
+  std::uint32_t lower = 0;   // ifindex of the link below (IFLA_LINK), 0: none
+  MacAddress mac{};
+};
+
+/// All links of the namespace by index.
+using LinkTable = std::map<std::uint32_t, Link>;
+
+/// The ifindex of a FlowRecord's `link`.
+inline std::uint32_t link_ifindex(std::uint32_t link) { return link & 0xffffffU; }
+
+/// The name of a record's link, or "" when the table does not have it.
+inline std::string_view link_name(const LinkTable& links, std::uint32_t link) {
+  const auto found = links.find(link_ifindex(link));
+  return found == links.end() ? std::string_view() : std::string_view(found->second.name);
+}
+
+}  // namespace rheo

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exporter: turns flow records into one wire format and sends them.
+//
+// An exporter runs on its lane's thread only, so it may block and needs no locks; every blocking call
+// of it has a deadline. It owns its connection or file: a lost one is reopened on the next write.
+#pragma once
+
+#include "daemon/base/result.h"
+#include "daemon/model/flow_batch.h"
+
+namespace rheo {
+
+class Exporter {
+ public:
+  virtual ~Exporter() = default;
+
+  /// Once, before the first write: where the acknowledged bytes of an earlier process end
+  /// (a file exporter cuts its file back to there). Not called for an exporter without a file.
+  virtual Status resume(const FileMark& mark) {
+    static_cast<void>(mark);
+    return Done{};
+  }
+
+  /// Sends the batch. On failure nothing of it counts as sent: the lane decides whether it is offered again.
+  virtual Status write(const FlowBatch& batch) = 0;
+
+  /// Where what was written ends; stored with the lane's acknowledgement.
+  virtual FileMark mark() const { return {}; }
+
+  /// Somebody rotated the log: close and open again before the next write. Any thread.
+  virtual void request_reopen() {}
+};
+
+}  // namespace rheo
