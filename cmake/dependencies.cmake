@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every library and tool that we do not write; each has one owner among the rooms.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf>=1.1)
+pkg_check_modules(LIBSYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+pkg_check_modules(LIBNL REQUIRED IMPORTED_TARGET libnl-3.0 libnl-route-3.0)
+pkg_check_modules(TOMLPLUSPLUS REQUIRED IMPORTED_TARGET tomlplusplus)
+pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
+
+# BPF programs are compiled by clang whatever compiles the rest.
+find_program(RHEO_BPF_CLANG NAMES clang-14 clang-19 clang-17 clang REQUIRED)
+find_program(RHEO_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/base/log.h"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+namespace rheo::log {
+namespace {
+
+std::atomic<int> threshold{static_cast<int>(Priority::info)};
+
+/// True where standard error is the stream that systemd made for us (systemd.exec(5), JOURNAL_STREAM).
+bool connected_to_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat status {};
+  unsigned long long device = 0;
+  unsigned long long inode = 0;
+  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+         ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void write_journal(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
+  std::vector<std::string> lines;
+  lines.reserve(fields.size() + 2);
+  lines.push_back("MESSAGE=" + text);
+  lines.push_back("PRIORITY=" + std::to_string(static_cast<int>(priority)));
+  for (const Field& field : fields) lines.push_back(std::string(field.name) + "=" + field.value);
+
+  std::vector<iovec> parts;
+  parts.reserve(lines.size());
+  for (std::string& line : lines) parts.push_back({line.data(), line.size()});
+  ::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
+}
+
+}  // namespace
+
+void set_threshold(Priority priority) { threshold = static_cast<int>(priority); }
+
+void write(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
+  static const bool journal = connected_to_journal();
+  if (static_cast<int>(priority) > threshold) return;
+  if (journal) return write_journal(priority, text, fields);
+  std::fprintf(stderr, "rheod: %s\n", text.c_str());
+}
+
+}  // namespace rheo::log

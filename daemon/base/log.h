@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log: one line per event, to the journal with fields when systemd is listening, else to standard error.
+// Any thread. Used by daemon/app and the lane loop only; everything below returns its errors.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+namespace rheo::log {
+
+/// syslog(3) priorities.
+enum class Priority : int { error = 3, warning = 4, notice = 5, info = 6, debug = 7 };
+
+/// A journal field beside the message, e.g. {"RHEO_INTERFACE", "eth0"}.
+struct Field {
+  std::string_view name;
+  std::string value;
+};
+
+/// Lines less important than this are not written. Atomic.
+void set_threshold(Priority priority);
+
+/// Writes one line. `fields` reach the journal only: the text must be understood without them.
+void write(Priority priority, const std::string& text, std::initializer_list<Field> fields = {});
+
+template <class... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+  write(Priority::error, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warning(fmt::format_string<Args...> format, Args&&... args) {
+  write(Priority::warning, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void notice(fmt::format_string<Args...> format, Args&&... args) {
+  write(Priority::notice, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+  write(Priority::info, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+  write(Priority::debug, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace rheo::log

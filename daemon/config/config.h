@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: every setting of rheod with its default, as plain values. Any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rheo {
+
+using Duration = std::chrono::nanoseconds;
+
+enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
+enum class LogLevel : std::uint8_t { error, warning, notice, info, debug };
+
+struct DaemonConfig {
+  std::string run_directory = "/run/rheo";
+  std::string pin_directory = "/sys/fs/bpf/rheo";
+  LogLevel log_level = LogLevel::info;
+  Duration shutdown_timeout = std::chrono::seconds(10);
+};
+
+struct InterfacesConfig {
+  std::vector<std::string> include = {"*"};  // shell globs of names
+  std::vector<std::string> exclude = {"lo"};
+};
+
+struct DatapathConfig {
+  HookChoice hook = HookChoice::automatic;
+  std::uint32_t flow_cache_rows = 65'536;  // of the whole machine
+  std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two
+  std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered
+  Duration drain_interval = std::chrono::seconds(1);
+};
+
+struct TunnelsConfig {
+  std::vector<std::uint16_t> vxlan_ports = {4789, 8472};
+  std::vector<std::uint16_t> geneve_ports = {6081};
+  std::vector<std::uint16_t> wireguard_ports = {51820};
+  bool gre = true;   // decapsulate GRE and NVGRE
+  bool ipip = true;  // decapsulate IPIP, 6in4 and ip6tnl
+};
+
+struct FlowConfig {
+  Duration max_record_interval = std::chrono::seconds(60);
+  Duration generic_timeout = std::chrono::seconds(30);
+  Duration icmp_timeout = std::chrono::seconds(10);
+  Duration tcp_timeout = std::chrono::seconds(20);
+  Duration tcp_fin_timeout = std::chrono::seconds(5);
+  Duration tcp_rst_timeout = std::chrono::seconds(5);
+  Duration udp_timeout = std::chrono::seconds(60);
+  std::uint16_t community_id_seed = 0;
+  std::uint32_t max_flows = 1'000'000;
+  std::uint32_t outbox_records = 65'536;  // a power of two
+};
+
+struct JsonExportConfig {
+  std::string path;  // a file, "-" for standard output, or "journal"
+  std::uint32_t max_batch_size = 1'024;
+  Duration max_batch_interval = std::chrono::seconds(1);
+};
+
+struct ExportConfig {
+  std::map<std::string, JsonExportConfig> json;  // by the <name> of [export.json.<name>]
+};
+
+struct Config {
+  DaemonConfig daemon;
+  InterfacesConfig interfaces;
+  DatapathConfig datapath;
+  TunnelsConfig tunnels;
+  FlowConfig flow;
+  ExportConfig exporters;
+};
+
+}  // namespace rheo
