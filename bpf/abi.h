@@ -198,6 +198,35 @@ enum {
 	MAX_HEADER_BYTES = 256, /* of a packet that the parser looks at */
 };
 
+/* What the parser needs to know. A port of 0 is an unused place; ports are in
+ * host order. */
+struct parse_settings {
+	__u16 vxlan_ports[MAX_TUNNEL_PORTS];
+	__u16 geneve_ports[MAX_TUNNEL_PORTS];
+	__u16 wireguard_ports[MAX_TUNNEL_PORTS];
+	/* Bit (port * 0x9E37 >> 10 & 63) is set for every port above: most packets
+	 * are known not to be tunnels by one test. */
+	__u64 tunnel_port_filter;
+	__u8 decapsulate_gre;
+	__u8 decapsulate_ipip;
+	__u8 zero[6];
+};
+ABI_ASSERT(sizeof(struct parse_settings) == 64);
+
+/* Constants of a loaded program, written between open and load into its
+ * read-only data (`const volatile struct meter_settings settings`). */
+struct meter_settings {
+	struct parse_settings parse;
+	__u64 hash_seed[8];
+	__u32 partition_sets;	/* sets of one CPU's partition, a power of two */
+	__u32 partition_count;	/* a CPU with a number from here on has no partition */
+	__u32 ring_wakeup_bytes; /* wake the collector when `evicted` holds more */
+	__u8 netns_number;	/* high 8 bits of flow_key.link */
+	__u8 claim_partition;	/* PREEMPT_RT: claim before use */
+	__u8 zero[2];
+};
+ABI_ASSERT(sizeof(struct meter_settings) == 144);
+
 #ifdef __cplusplus
 }  // namespace rheo::abi
 #endif
