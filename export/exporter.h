@@ -21,7 +21,12 @@ class Exporter {
     return Done{};
   }
 
-  /// Sends the batch. On failure nothing of it counts as sent: the lane decides whether it is offered again.
+  /// Before every write: opens what is closed, and changes nothing else. A mark() that differs afterwards is
+  /// stored by the lane before it writes, so that also the first batch in a new file can be cut back.
+  virtual Status open() { return Done{}; }
+
+  /// Sends the batch. On failure nothing of it counts as sent: the lane offers it again later, or, when the
+  /// error is std::errc::bad_message (the far side will never take it), gives it up and counts it as lost.
   virtual Status write(const FlowBatch& batch) = 0;
 
   /// Where what was written ends; stored with the lane's acknowledgement.

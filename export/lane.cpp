@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/lane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/fault_point.h"
+#include "daemon/base/log.h"
+
+namespace rheo {
+namespace {
+
+// How long the thread waits for a record before it looks whether a spell of losses is over.
+constexpr std::uint64_t kIdleWaitNs = kNanosecondsPerSecond;
+// How often a batch that waits for company looks whether it is full.
+constexpr std::uint64_t kFillStepNs = kNanosecondsPerSecond / 20;
+
+std::uint64_t after_now(std::chrono::nanoseconds wait) {
+  return monotonic_ns() + static_cast<std::uint64_t>(wait.count());
+}
+
+/// "250 ms", "1 s", "1.5 s"
+std::string duration_text(std::chrono::nanoseconds duration) {
+  const auto ms = std::chrono::round<std::chrono::milliseconds>(duration).count();
+  if (ms < 1'000) return fmt::format("{} ms", ms);
+  return ms % 1'000 == 0 ? fmt::format("{} s", ms / 1'000)
+                         : fmt::format("{:.1f} s", static_cast<double>(ms) / 1e3);
+}
+
+}  // namespace
+
+Lane::Lane(std::unique_ptr<RecordCursor> cursor, std::unique_ptr<Exporter> exporter, LaneOptions options)
+    : options_(std::move(options)),
+      cursor_(std::move(cursor)),
+      exporter_(std::move(exporter)),
+      mark_(cursor_->file_mark()),
+      retry_(options_.first_retry),
+      losses_noticed_(cursor_->losses()),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+Lane::~Lane() {
+  if (!thread_.get_stop_source().stop_requested()) request_stop(monotonic_ns());
+}
+
+void Lane::request_stop(std::uint64_t deadline_ns) {
+  {
+    const std::scoped_lock lock(mutex_);
+    stop_deadline_ns_ = deadline_ns;
+  }
+  thread_.request_stop();
+  wake_.notify_all();
+}
+
+LaneCounters Lane::counters() const {
+  const RecordLosses losses = cursor_->losses();
+  return {.name = options_.name,
+          .records_sent = records_sent_,
+          .writes_failed = writes_failed_,
+          .records_pending = cursor_->pending(),
+          .records_lost = losses.records,
+          .lost = losses.counts};
+}
+
+void Lane::reopen() { exporter_->request_reopen(); }
+
+void Lane::run(const std::stop_token& stop) {
+  FlowBatch batch;
+  while (!stop.stop_requested() || !past_stop_deadline()) {
+    // One record first, only to see that there is something to do: the exporter is opened, and its mark
+    // stored, while nothing is handed out.
+    if (cursor_->next(batch, 1, monotonic_ns() + kIdleWaitNs, stop)) {
+      const std::uint64_t position = batch.first_position;
+      cursor_->rewind();
+      if (const Status ready = prepare(position); !ready)
+        failed(ready.error(), stop);
+      else
+        deliver(batch, stop);
+    } else if (stop.stop_requested()) {
+      break;
+    }
+    watch_losses();
+  }
+  if (last_loss_ns_ != 0) end_losses();
+  finished_ = true;
+}
+
+void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
+  wait_for_full_batch(stop);
+  if (!cursor_->next(batch, options_.max_batch_size, monotonic_ns(), stop)) return;
+  RHEO_FAULT_POINT("lane-taken");
+  const Status written = exporter_->write(batch);
+  RHEO_FAULT_POINT("lane-written");
+  if (written) return succeeded(batch);
+  if (written.error().code == std::errc::bad_message) return given_up(batch, written.error());
+  cursor_->rewind();
+  failed(written.error(), stop);
+}
+
+/// A mark that is new, because the exporter opened another file, is stored before anything is written there.
+Status Lane::prepare(std::uint64_t position) {
+  if (!resumed_) {
+    if (mark_.inode != 0) {
+      if (Status resumed = exporter_->resume(mark_); !resumed) return resumed;
+    }
+    resumed_ = true;
+  }
+  if (Status opened = exporter_->open(); !opened) return opened;
+  if (const FileMark mark = exporter_->mark(); mark != mark_) {
+    cursor_->acknowledge(position, mark);
+    mark_ = mark;
+  }
+  return Done{};
+}
+
+void Lane::wait_for_full_batch(const std::stop_token& stop) {
+  if (failing_) return;  // these records have waited long enough
+  const std::uint64_t deadline = after_now(options_.max_batch_interval);
+  while (!stop.stop_requested() && cursor_->pending() < options_.max_batch_size) {
+    const std::uint64_t now = monotonic_ns();
+    if (now >= deadline) return;
+    wait_until(std::min(deadline, now + kFillStepNs), stop);
+  }
+}
+
+void Lane::succeeded(const FlowBatch& batch) {
+  mark_ = exporter_->mark();
+  cursor_->acknowledge(batch.end_position(), mark_);
+  RHEO_FAULT_POINT("lane-acknowledged");
+  records_sent_ += batch.size();
+  retry_ = options_.first_retry;
+  if (!std::exchange(failing_, false)) return;
+  log::write(log::Priority::notice,
+             fmt::format("{}: writing again; {} records are waiting", options_.name, cursor_->pending()),
+             {{"RHEO_EXPORTER", options_.name}});
+}
+
+void Lane::given_up(const FlowBatch& batch, const Error& error) {
+  ++writes_failed_;
+  mark_ = exporter_->mark();
+  cursor_->give_up(batch, mark_);
+  if (last_loss_ns_ != 0) return;  // told already that records are being lost
+  losses_before_ = losses_noticed_;
+  last_loss_ns_ = monotonic_ns();
+  log::write(
+      log::Priority::error,
+      fmt::format("{}: {}: {} records are refused for good and counted as lost, going on with the next",
+                  options_.name, error.what, batch.size()),
+      {{"RHEO_EXPORTER", options_.name}});
+}
+
+void Lane::failed(const Error& error, const std::stop_token& stop) {
+  ++writes_failed_;
+  const auto wait = retry_;
+  retry_ = std::min(retry_ * 2, options_.longest_retry);
+  if (!std::exchange(failing_, true)) {
+    log::write(log::Priority::error,
+               fmt::format("{}: {}, trying again in {}; records wait in the outbox", options_.name,
+                           error.what, duration_text(wait)),
+               {{"RHEO_EXPORTER", options_.name}, {"ERRNO", std::to_string(error.code.value())}});
+  }
+  // A stop ends the wait, so that there is one more attempt; then at the first pace until its deadline.
+  if (stop.stop_requested()) return wait_until(after_now(options_.first_retry), stop);
+  std::uniform_int_distribution<std::int64_t> jittered(wait.count() * 3 / 4, wait.count());
+  wait_until(after_now(std::chrono::nanoseconds(jittered(random_))), stop);
+}
+
+/// Returns at the time, when a stop is requested, or, in a stop, at its deadline.
+void Lane::wait_until(std::uint64_t time_ns, const std::stop_token& stop) {
+  // std::chrono::steady_clock is CLOCK_MONOTONIC in libstdc++.
+  const auto at = [](std::uint64_t ns) {
+    return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(static_cast<std::int64_t>(ns)));
+  };
+  std::unique_lock lock(mutex_);
+  if (!stop.stop_requested()) {
+    wake_.wait_until(lock, stop, at(time_ns), [] { return false; });
+    return;
+  }
+  while (monotonic_ns() < time_ns && !past_stop_deadline())
+    wake_.wait_until(lock, at(std::min(time_ns, stop_deadline_ns_.load())));
+}
+
+bool Lane::past_stop_deadline() const { return monotonic_ns() >= stop_deadline_ns_; }
+
+void Lane::watch_losses() {
+  const RecordLosses losses = cursor_->losses();
+  const std::uint64_t now = monotonic_ns();
+  if (losses.records != losses_noticed_.records) {
+    if (last_loss_ns_ == 0) {
+      losses_before_ = losses_noticed_;
+      log::write(log::Priority::warning,
+                 fmt::format("{}: records are being lost, the oldest first; each is counted", options_.name),
+                 {{"RHEO_EXPORTER", options_.name}});
+    }
+    losses_noticed_ = losses;
+    last_loss_ns_ = now;
+  } else if (last_loss_ns_ != 0 &&
+             now - last_loss_ns_ >= static_cast<std::uint64_t>(options_.loss_quiet.count())) {
+    end_losses();
+  }
+}
+
+void Lane::end_losses() {
+  const FlowCounts counts = losses_noticed_.counts - losses_before_.counts;
+  log::write(log::Priority::warning,
+             fmt::format("{}: no more records are being lost; lost were {} records of {} packets, {} octets",
+                         options_.name, losses_noticed_.records - losses_before_.records, counts.packets,
+                         counts.l2_bytes),
+             {{"RHEO_EXPORTER", options_.name}});
+  last_loss_ns_ = 0;
+}
+
+}  // namespace rheo
