@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds rheo and runs its tests, kind by kind; prints one summary. Called by tests/run, which installs what is
+needed."""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+CPUS = os.cpu_count() or 1
+CTEST_KINDS = ("unit", "check", "golden", "bpf")
+INTEGRATION_SECONDS = 900  # one script; --long multiplies
+FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+
+# status is "passed", "failed" or "skipped"; the reason says why where it is not the first.
+Outcome = collections.namedtuple("Outcome", "status name reason", defaults=("",))
+
+
+def clang(tool):
+    """Debian's own clang tools carry their version in their names."""
+    return shutil.which(f"{tool}-19") or shutil.which(tool)
+
+
+def run_to_end(command, seconds, log=None, **options):
+    """Exit status and combined output; at the time limit the whole process group is killed."""
+    command = [str(part) for part in command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                          text=True, errors="replace", start_new_session=True, cwd=TOP, **options) as process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            code, output = -1, f"{output}\nkilled after {seconds} s"
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(output)
+    return code, output
+
+
+def last_line(output):
+    lines = output.strip().splitlines()
+    return lines[-1].strip() if lines else "no output"
+
+
+class Builds:
+    """The presets, each configured and built once, when the first kind needs it."""
+
+    def __init__(self):
+        self._results = {}
+
+    def build(self, preset):
+        """Why the preset cannot be had, or None."""
+        if preset not in self._results:
+            started = time.monotonic()
+            self._results[preset] = self._build(preset)
+            print(f"== build {preset}: {self._results[preset] or 'done'} ({time.monotonic() - started:.0f} s)", flush=True)
+        return self._results[preset]
+
+    def _build(self, preset):
+        launcher = shutil.which("ccache") or ""
+        configure = ["cmake", "--preset", preset, f"-DCMAKE_CXX_COMPILER_LAUNCHER={launcher}"]
+        if preset == "fuzz":
+            configure += [f"-DCMAKE_C_COMPILER={clang('clang')}", f"-DCMAKE_CXX_COMPILER={clang('clang++')}"]
+        for command in (configure, ["cmake", "--build", TOP / "build" / preset]):
+            log = TOP / "build" / f"{preset}.log"
+            code, output = run_to_end(command, 3600, log)
+            if code != 0:
+                print(output[-6000:])
+                return f"the build of preset {preset} failed, see {log.relative_to(TOP)}"
+        return None
+
+
+class Kinds:
+    """Every kind of evidence: a method for each gives its outcomes."""
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.builds = Builds()
+
+    def all(self):
+        kinds = {kind: (lambda kind=kind: self.ctest(kind, "dev")) for kind in CTEST_KINDS}
+        kinds["tidy"] = self.tidy
+        kinds["integration"] = self.integration
+        kinds["unit-asan"] = lambda: self.ctest("unit", "asan")
+        kinds["golden-asan"] = lambda: self.ctest("golden", "asan")
+        if self.arguments.long:
+            kinds["unit-tsan"] = lambda: self.ctest("unit", "tsan")
+        kinds["fuzz"] = self.fuzz
+        kinds["bench"] = self.bench
+        return kinds
+
+    def ctest(self, label, preset):
+        if problem := self.builds.build(preset):
+            return [Outcome("failed", preset, problem)]
+        folder = TOP / "build" / preset
+        report = folder / f"{label}.xml"
+        report.unlink(missing_ok=True)
+        # What touches the kernel counts packets and attaches programs: one at a time.
+        jobs = 1 if label == "bpf" else CPUS
+        run_to_end(["ctest", "--test-dir", folder, "-L", f"^{label}$", "-j", jobs, "--timeout", 300,
+                    "--output-on-failure", "--output-junit", report], 1800, folder / f"{label}.log")
+        if not report.exists():
+            return [Outcome("failed", label, f"ctest wrote no report, see {folder}/{label}.log")]
+        outcomes = [self._ctest_outcome(case) for case in xml.etree.ElementTree.parse(report).iter("testcase")]
+        return outcomes or [Outcome("failed", label, f"preset {preset} has no tests of this kind")]
+
+    @staticmethod
+    def _ctest_outcome(case):
+        output = case.findtext("system-out") or ""
+        if case.get("status") == "run":
+            return Outcome("passed", case.get("name"))
+        if case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
+            said = re.search(r"(?:Skipped|SKIP(?:PED)?:?)\n?\s*(.+)", output)
+            reason = said[1].strip() if said else last_line(output)
+            if "[  SKIPPED" in output or "skip" in output.lower():
+                return Outcome("skipped", case.get("name"), reason)
+            return Outcome("failed", case.get("name"), f"did not run: {reason}")
+        print(output[-3000:])
+        return Outcome("failed", case.get("name"), Kinds._failure_line(output))
+
+    @staticmethod
+    def _failure_line(output):
+        lines = [line.strip() for line in output.splitlines() if re.search(r"Failure|ERROR|rror:|timeout", line)]
+        return (lines or [last_line(output)])[0][:300]
+
+    def tidy(self):
+        """clang-format over all C++, clang-tidy over the daemon's, by the compile commands of `dev`."""
+        if problem := self.builds.build("dev"):
+            return [Outcome("failed", "dev", problem)]
+        sources = sorted(path for room in ("daemon", "netlink", "export", "tests") for kind in ("*.cpp", "*.h")
+                         for path in (TOP / room).rglob(kind))
+        code, output = run_to_end([clang("clang-format"), "--dry-run", "--Werror", *sources], 300)
+        places = sorted(set(re.findall(r"^(\S+?):\d+:\d+: error: code should be", output, re.M)))
+        outcomes = [Outcome("passed", "clang-format") if code == 0 else
+                    Outcome("failed", "clang-format", f"{len(places)} files: "
+                            + " ".join(os.path.relpath(place, TOP) for place in places))]
+        commands = json.loads((TOP / "build" / "dev" / "compile_commands.json").read_text())
+        compiled = sorted({entry["file"] for entry in commands})
+        checked = [file for file in compiled if os.path.relpath(file, TOP).split("/")[0] in ("daemon", "netlink", "export")]
+        with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+            outcomes += pool.map(self._tidy_file, checked)
+        return outcomes
+
+    @staticmethod
+    def _tidy_file(file):
+        name = os.path.relpath(file, TOP)
+        # g++'s options that clang does not know are no findings.
+        code, output = run_to_end([clang("clang-tidy"), "--quiet", "-p", TOP / "build" / "dev",
+                                   "--extra-arg=-Wno-unknown-warning-option", file], 300)
+        if code == 0:
+            return Outcome("passed", name)
+        finding = re.search(r"^.*: (?:error|warning): .*$", output, re.M)
+        return Outcome("failed", name, finding[0] if finding else last_line(output))
+
+    def integration(self):
+        if problem := self.builds.build("dev"):
+            return [Outcome("failed", "dev", problem)]
+        outcomes = []
+        for script in sorted((TOP / "tests" / "integration").glob("*.py")):
+            if not os.access(script, os.X_OK):
+                continue  # rig.py is what they import
+            options = ["--kills", "2000"] if self.arguments.long and script.stem == "kill" else []
+            limit = INTEGRATION_SECONDS * (10 if self.arguments.long else 1)
+            log = TOP / "build" / "dev" / "integration" / f"{script.stem}.log"
+            code, output = run_to_end([sys.executable, script, *options], limit, log)
+            found = [Outcome(*match) for match in re.findall(r"^(passed|failed|skipped): ([^:]+: [^:\n]+)(?:: (.*))?$",
+                                                             output, re.M)]
+            if code != 0 and not any(outcome.status == "failed" for outcome in found):
+                found.append(Outcome("failed", script.stem, f"exit {code}: {last_line(output)}"))
+            outcomes += found or [Outcome("failed", script.stem, "reported nothing")]
+            print("\n".join(f"   {o.status}: {o.name} {o.reason}" for o in found if o.status != "passed"), flush=True)
+        return outcomes
+
+    def fuzz(self):
+        if problem := self.builds.build("fuzz"):
+            return [Outcome("failed", "fuzz", problem)]
+        fuzzers = sorted((TOP / "build" / "fuzz" / "bin").glob("*_fuzz"))
+        if not fuzzers:
+            return [Outcome("failed", "fuzz", "no fuzzers were built")]
+        with concurrent.futures.ThreadPoolExecutor(CPUS) as pool:
+            return list(pool.map(self._fuzz_one, fuzzers))
+
+    def _fuzz_one(self, fuzzer):
+        seconds = self.arguments.fuzz_seconds
+        folder = TOP / "build" / "fuzz" / "found" / fuzzer.name
+        folder.mkdir(parents=True, exist_ok=True)
+        seeds = TOP / "tests" / "fuzz" / "corpus" / fuzzer.name.removesuffix("_fuzz")
+        command = [fuzzer, folder, *([seeds] if seeds.is_dir() else []), f"-max_total_time={seconds}", "-timeout=10",
+                   "-rss_limit_mb=3072", "-print_final_stats=1", f"-artifact_prefix={folder.parent}/{fuzzer.name}-"]
+        code, output = run_to_end(command, seconds + 120, TOP / "build" / "fuzz" / f"{fuzzer.name}.log",
+                                  env={**os.environ, **FUZZERS_SANITIZERS})
+        runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", output)
+        if code == 0 and runs and int(runs[1]) > 0:
+            return Outcome("passed", fuzzer.name, f"{runs[1]} inputs in {seconds} s")
+        found = re.search(r"^.*(?:ERROR|runtime error|SUMMARY).*$", output, re.M)
+        return Outcome("failed", fuzzer.name, found[0] if found else last_line(output))
+
+    def bench(self):
+        """Benchmarks fail only when they cannot measure; their figures are for people to judge."""
+        if problem := self.builds.build("dev") or self.builds.build("release"):
+            return [Outcome("failed", "build", problem)]
+        outcomes = []
+        for program in sorted((TOP / "tests" / "bench").iterdir()):
+            if program.suffix or not program.is_file() or not os.access(program, os.X_OK):
+                continue
+            short = [] if self.arguments.long else ["--short"]
+            code, output = run_to_end([program, *short, "--build", TOP / "build" / "dev"], 1800,
+                                      TOP / "build" / "dev" / "bench" / f"{program.name}.log")
+            try:
+                figures = json.loads(last_line(output)) if code == 0 else None
+            except ValueError:
+                figures = None
+            if figures is None:
+                outcomes.append(Outcome("failed", program.name, f"exit {code}: {last_line(output)}"))
+                continue
+            print(output, flush=True)
+            outcomes.append(Outcome("passed", program.name))
+        return outcomes or [Outcome("failed", "bench", "no benchmarks")]
+
+
+def summarize(results):
+    """The one summary; True when nothing failed."""
+    print("\n== Summary")
+    print(f"{'kind':<14}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    total = collections.Counter()
+    for kind, outcomes in results.items():
+        count = collections.Counter(outcome.status for outcome in outcomes)
+        total += count
+        print(f"{kind:<14}{count['passed']:>8}{count['failed']:>8}{count['skipped']:>9}")
+    for status in ("skipped", "failed"):
+        for kind, outcomes in results.items():
+            for outcome in outcomes:
+                if outcome.status == status:
+                    print(f"{status}: {kind}: {outcome.name}: {outcome.reason or 'no reason given'}")
+    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped", flush=True)
+    return total["failed"] == 0 and total["passed"] > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
+    parser.add_argument("--only", metavar="KIND", help="kinds, with commas: unit, check, golden, bpf, tidy, "
+                        "integration, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
+    parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="N", help="for each fuzzer (default 60)")
+    parser.add_argument("--long", action="store_true", help="soaks, full benchmarks, ThreadSanitizer too")
+    arguments = parser.parse_args()
+    kinds = Kinds(arguments).all()
+    wanted = arguments.only.split(",") if arguments.only else list(kinds)
+    if unknown := [kind for kind in wanted if kind not in kinds]:
+        parser.error(f"--only {','.join(unknown)}: not one of {', '.join(kinds)}")
+    results = {}
+    for kind in wanted:
+        started = time.monotonic()
+        print(f"== {kind}", flush=True)
+        results[kind] = kinds[kind]()
+        failed = sum(outcome.status == "failed" for outcome in results[kind])
+        print(f"== {kind}: {len(results[kind])} tests, {failed} failed ({time.monotonic() - started:.0f} s)", flush=True)
+    sys.exit(0 if summarize(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
