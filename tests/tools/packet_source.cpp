@@ -236,6 +236,7 @@ class Source {
         socket_(open_socket(options.interface)) {}
 
   void run() {
+    const std::uint64_t cpu_before = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     started_ns_ = monotonic_ns();
     while (stop_requested == 0 && total_.packets < options_.packets) {
       if (options_.seconds > 0 && elapsed() >= options_.seconds) break;
@@ -243,6 +244,7 @@ class Source {
       if (allowed > 0) send(allowed);
     }
     ended_ns_ = monotonic_ns();
+    cpu_ns_ = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_before;
   }
 
   std::string report() const {
@@ -254,8 +256,9 @@ class Source {
     }
     const double seconds = static_cast<double>(ended_ns_ - started_ns_) / 1e9;
     return fmt::format(
-        R"({{"packets":{},"l2_bytes":{},"l3_bytes":{},"flows":{},"refused":{},"seconds":{:.6f},"kinds":{{{}}}}})",
-        total_.packets, total_.l2_bytes, total_.l3_bytes, flows_reached_, refused_.json(), seconds, kinds);
+        R"({{"packets":{},"l2_bytes":{},"l3_bytes":{},"flows":{},"refused":{},"seconds":{:.6f},"cpu_seconds":{:.6f},"kinds":{{{}}}}})",
+        total_.packets, total_.l2_bytes, total_.l3_bytes, flows_reached_, refused_.json(), seconds,
+        static_cast<double>(cpu_ns_) / 1e9, kinds);
   }
 
  private:
@@ -322,6 +325,7 @@ class Source {
   std::uint64_t flows_reached_ = 0;
   std::uint64_t started_ns_ = 0;
   std::uint64_t ended_ns_ = 0;
+  std::uint64_t cpu_ns_ = 0;
 };
 
 }  // namespace
