@@ -20,19 +20,22 @@ struct DaemonConfig {
   std::string pin_directory = "/sys/fs/bpf/rheo";
   LogLevel log_level = LogLevel::info;
   Duration shutdown_timeout = std::chrono::seconds(10);
+  friend bool operator==(const DaemonConfig&, const DaemonConfig&) = default;
 };
 
 struct InterfacesConfig {
   std::vector<std::string> include = {"*"};  // shell globs of names
   std::vector<std::string> exclude = {"lo"};
+  friend bool operator==(const InterfacesConfig&, const InterfacesConfig&) = default;
 };
 
 struct DatapathConfig {
   HookChoice hook = HookChoice::automatic;
-  std::uint32_t flow_cache_rows = 65'536;  // of the whole machine
+  std::uint32_t flow_cache_rows = 65'536;     // of the whole machine
   std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two
   std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered
   Duration drain_interval = std::chrono::seconds(1);
+  friend bool operator==(const DatapathConfig&, const DatapathConfig&) = default;
 };
 
 struct TunnelsConfig {
@@ -41,6 +44,7 @@ struct TunnelsConfig {
   std::vector<std::uint16_t> wireguard_ports = {51820};
   bool gre = true;   // decapsulate GRE and NVGRE
   bool ipip = true;  // decapsulate IPIP, 6in4 and ip6tnl
+  friend bool operator==(const TunnelsConfig&, const TunnelsConfig&) = default;
 };
 
 struct FlowConfig {
@@ -54,16 +58,19 @@ struct FlowConfig {
   std::uint16_t community_id_seed = 0;
   std::uint32_t max_flows = 1'000'000;
   std::uint32_t outbox_records = 65'536;  // a power of two
+  friend bool operator==(const FlowConfig&, const FlowConfig&) = default;
 };
 
 struct JsonExportConfig {
   std::string path;  // a file, "-" for standard output, or "journal"
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(1);
+  friend bool operator==(const JsonExportConfig&, const JsonExportConfig&) = default;
 };
 
 struct ExportConfig {
   std::map<std::string, JsonExportConfig> json;  // by the <name> of [export.json.<name>]
+  friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
 struct Config {
@@ -73,6 +80,7 @@ struct Config {
   TunnelsConfig tunnels;
   FlowConfig flow;
   ExportConfig exporters;
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 }  // namespace rheo

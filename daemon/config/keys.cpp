@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/keys.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+namespace rheo {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kKiB = 1ULL << 10U;
+constexpr std::uint64_t kGiB = 1ULL << 30U;
+
+// Both in the order of their enumerators.
+constexpr std::array<std::string_view, 3> kHooks = {"auto", "tcx", "clsact"};
+constexpr std::array<std::string_view, 5> kLogLevels = {"error", "warning", "notice", "info", "debug"};
+
+// What a key of each type is made of: the member that it sets, then what it allows.
+
+template <class S>
+auto duration(Duration S::* member, Duration low, Duration high) {
+  return [=](const TomlValue& value, S& section) {
+    return read_duration(value, {low, high}, S{}.*member, section.*member);
+  };
+}
+
+template <class S, class Integer>
+auto number(Integer S::* member, std::uint64_t low, std::uint64_t high, bool power_of_two = false) {
+  return [=](const TomlValue& value, S& section) {
+    std::uint64_t read = section.*member;
+    Fault fault = read_number(value, {low, high, power_of_two}, read);
+    section.*member = static_cast<Integer>(read);
+    return fault;
+  };
+}
+
+template <class S>
+auto size(std::uint64_t S::* member, std::uint64_t low, std::uint64_t high, bool power_of_two) {
+  return [=](const TomlValue& value, S& section) {
+    return read_size(value, {low, high, power_of_two}, section.*member);
+  };
+}
+
+template <class S, class Word>
+auto word(Word S::* member, std::span<const std::string_view> words) {
+  return [=](const TomlValue& value, S& section) {
+    auto index = static_cast<std::size_t>(section.*member);
+    Fault fault = read_word(value, words, index);
+    section.*member = static_cast<Word>(index);
+    return fault;
+  };
+}
+
+template <class S>
+auto on_off(bool S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_switch(value, section.*member); };
+}
+
+template <class S>
+auto directory(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_directory(value, section.*member); };
+}
+
+template <class S>
+auto output(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_output(value, section.*member); };
+}
+
+template <class S>
+auto globs(std::vector<std::string> S::* member, std::size_t least) {
+  return [=](const TomlValue& value, S& section) { return read_globs(value, least, section.*member); };
+}
+
+template <class S>
+auto ports(std::vector<std::uint16_t> S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_ports(value, section.*member); };
+}
+
+template <class S>
+void add_names(std::vector<std::string>& names, std::string_view section, const Keys<S>& keys) {
+  for (const Key<S>& key : keys) names.push_back(fmt::format("{}.{}", section, key.name));
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0U);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j + 1] + 1, row[j] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+const Keys<DaemonConfig>& daemon_keys() {
+  static const Keys<DaemonConfig> keys = {
+      {"run_directory", directory(&DaemonConfig::run_directory)},
+      {"pin_directory", directory(&DaemonConfig::pin_directory)},
+      {"log_level", word(&DaemonConfig::log_level, kLogLevels)},
+      {"shutdown_timeout", duration(&DaemonConfig::shutdown_timeout, 100ms, 10min)},
+  };
+  return keys;
+}
+
+const Keys<InterfacesConfig>& interfaces_keys() {
+  static const Keys<InterfacesConfig> keys = {
+      {"include", globs(&InterfacesConfig::include, 1)},
+      {"exclude", globs(&InterfacesConfig::exclude, 0)},
+  };
+  return keys;
+}
+
+const Keys<DatapathConfig>& datapath_keys() {
+  static const Keys<DatapathConfig> keys = {
+      {"hook", word(&DatapathConfig::hook, kHooks)},
+      {"flow_cache_rows", number(&DatapathConfig::flow_cache_rows, 64, 16'777'216)},
+      {"evicted_ring", size(&DatapathConfig::evicted_ring, 64 * kKiB, kGiB, true)},
+      {"fragments", number(&DatapathConfig::fragments, 1, 1'048'576)},
+      {"drain_interval", duration(&DatapathConfig::drain_interval, 50ms, 60s)},
+  };
+  return keys;
+}
+
+const Keys<TunnelsConfig>& tunnels_keys() {
+  static const Keys<TunnelsConfig> keys = {
+      {"vxlan_ports", ports(&TunnelsConfig::vxlan_ports)},
+      {"geneve_ports", ports(&TunnelsConfig::geneve_ports)},
+      {"wireguard_ports", ports(&TunnelsConfig::wireguard_ports)},
+      {"gre", on_off(&TunnelsConfig::gre)},
+      {"ipip", on_off(&TunnelsConfig::ipip)},
+  };
+  return keys;
+}
+
+const Keys<FlowConfig>& flow_keys() {
+  static const Keys<FlowConfig> keys = {
+      {"max_record_interval", duration(&FlowConfig::max_record_interval, 1ms, 24h)},
+      {"generic_timeout", duration(&FlowConfig::generic_timeout, 1ms, 24h)},
+      {"icmp_timeout", duration(&FlowConfig::icmp_timeout, 1ms, 24h)},
+      {"tcp_timeout", duration(&FlowConfig::tcp_timeout, 1ms, 24h)},
+      {"tcp_fin_timeout", duration(&FlowConfig::tcp_fin_timeout, 1ms, 24h)},
+      {"tcp_rst_timeout", duration(&FlowConfig::tcp_rst_timeout, 1ms, 24h)},
+      {"udp_timeout", duration(&FlowConfig::udp_timeout, 1ms, 24h)},
+      {"community_id_seed", number(&FlowConfig::community_id_seed, 0, 65'535)},
+      {"max_flows", number(&FlowConfig::max_flows, 1, 100'000'000)},
+      {"outbox_records", number(&FlowConfig::outbox_records, 1'024, 16'777'216, true)},
+  };
+  return keys;
+}
+
+const Keys<JsonExportConfig>& json_export_keys() {
+  static const Keys<JsonExportConfig> keys = {
+      {"path", output(&JsonExportConfig::path)},
+      {"max_batch_size", number(&JsonExportConfig::max_batch_size, 1, 65'536)},
+      {"max_batch_interval", duration(&JsonExportConfig::max_batch_interval, 1ms, 60s)},
+  };
+  return keys;
+}
+
+std::vector<std::string> config_key_names() {
+  std::vector<std::string> names;
+  add_names(names, "daemon", daemon_keys());
+  add_names(names, "interfaces", interfaces_keys());
+  add_names(names, "datapath", datapath_keys());
+  add_names(names, "tunnels", tunnels_keys());
+  add_names(names, "flow", flow_keys());
+  add_names(names, "export.json.NAME", json_export_keys());
+  return names;
+}
+
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> known) {
+  constexpr std::size_t kLongest = 64;  // nobody mistypes a key into something longer
+  if (word.size() > kLongest) return {};
+
+  std::string_view nearest;
+  // Two letters swapped are a distance of 2; in a word of three that is another word.
+  std::size_t least = std::max<std::size_t>(word.size() / 3, word.size() > 3 ? 2 : 1) + 1;
+  for (const std::string_view candidate : known) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < least) {
+      least = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace rheo

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/parse_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "daemon/config/keys.h"
+#include "daemon/config/toml_tree.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::array<std::string_view, 6> kSections = {"daemon",  "interfaces", "datapath",
+                                                       "tunnels", "flow",       "export"};
+constexpr std::array<std::string_view, 1> kFormats = {"json"};
+constexpr std::size_t kMaxNameLength = 32;
+constexpr std::size_t kMaxExporters = 16;  // each is a thread and a place in the flow table's file
+
+bool is_exporter_name(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  return !name.empty() && name.size() <= kMaxNameLength && std::all_of(name.begin(), name.end(), allowed);
+}
+
+/// Applies files one after the other to one Config.
+class Reader {
+ public:
+  explicit Reader(ParsedConfig& parsed) : parsed_(parsed), config_(parsed.config) {}
+
+  void read_file(const ConfigText& file);
+
+  /// What can only be said when all files are read.
+  void check_exporters();
+
+ private:
+  struct Place {
+    std::string file;
+    int line;
+  };
+
+  void complain(int line, std::string text) { parsed_.complaints.push_back({file_, line, std::move(text)}); }
+  void complain_unknown(const TomlEntry& entry, std::string_view prefix,
+                        std::span<const std::string_view> known);
+  bool complained_of(std::string_view beginning) const;
+  void read_root(const TomlTable& root);
+  void read_export(const TomlEntry& entry);
+  void read_json_exports(const TomlEntry& entry);
+
+  const TomlTable* table_of(const TomlEntry& entry, std::string_view name);
+
+  template <class Section>
+  void read_section(const TomlEntry& entry, const std::string& name, const Keys<Section>& keys,
+                    Section& section);
+
+  ParsedConfig& parsed_;
+  Config& config_;
+  std::string file_;
+  std::map<std::string, Place> json_places_;  // where each exporter was first named
+};
+
+void Reader::complain_unknown(const TomlEntry& entry, std::string_view prefix,
+                              std::span<const std::string_view> known) {
+  const std::string_view meant = nearest_word(entry.key, known);
+  complain(entry.line, fmt::format("{}{}: unknown key; {}", prefix, printable(entry.key),
+                                   meant.empty() ? fmt::format("allowed: {}", fmt::join(known, ", "))
+                                                 : fmt::format("did you mean \"{}\"?", meant)));
+}
+
+const TomlTable* Reader::table_of(const TomlEntry& entry, std::string_view name) {
+  const auto* table = std::get_if<TomlTable>(&entry.value.value);
+  if (table == nullptr)
+    complain(entry.line, fmt::format("{} = {}: not a table; allowed: [{}] and keys below it", name,
+                                     entry.value.text(), name));
+  return table;
+}
+
+template <class Section>
+void Reader::read_section(const TomlEntry& entry, const std::string& name, const Keys<Section>& keys,
+                          Section& section) {
+  const TomlTable* const table = table_of(entry, name);
+  if (table == nullptr) return;
+
+  for (const TomlEntry& item : *table) {
+    const auto key =
+        std::find_if(keys.begin(), keys.end(), [&](const auto& k) { return k.name == item.key; });
+    if (key == keys.end()) {
+      std::vector<std::string_view> known;
+      for (const auto& k : keys) known.push_back(k.name);
+      complain_unknown(item, name + ".", known);
+    } else if (const Fault fault = key->read(item.value, section)) {
+      complain(item.line, fmt::format("{}.{} = {}: {}", name, item.key, item.value.text(), *fault));
+    }
+  }
+}
+
+void Reader::read_json_exports(const TomlEntry& entry) {
+  const TomlTable* const table = table_of(entry, "export.json");
+  if (table == nullptr) return;
+
+  for (const TomlEntry& item : *table) {
+    if (!is_exporter_name(item.key)) {
+      complain(item.line,
+               fmt::format("export.json.{}: not a name; allowed: 1 to {} of a-z, 0-9, \"_\" and \"-\"",
+                           printable(item.key), kMaxNameLength));
+      continue;
+    }
+    if (config_.exporters.json.size() >= kMaxExporters && !config_.exporters.json.contains(item.key)) {
+      complain(item.line,
+               fmt::format("export.json.{}: too many exporters; allowed: {}", item.key, kMaxExporters));
+      continue;
+    }
+    json_places_.try_emplace(item.key, Place{file_, item.line});
+    read_section(item, "export.json." + item.key, json_export_keys(), config_.exporters.json[item.key]);
+  }
+}
+
+void Reader::read_export(const TomlEntry& entry) {
+  const TomlTable* const table = table_of(entry, "export");
+  if (table == nullptr) return;
+
+  for (const TomlEntry& item : *table) {
+    if (item.key == "json")
+      read_json_exports(item);
+    else
+      complain_unknown(item, "export.", kFormats);
+  }
+}
+
+void Reader::read_root(const TomlTable& root) {
+  for (const TomlEntry& entry : root) {
+    if (entry.key == "daemon")
+      read_section(entry, entry.key, daemon_keys(), config_.daemon);
+    else if (entry.key == "interfaces")
+      read_section(entry, entry.key, interfaces_keys(), config_.interfaces);
+    else if (entry.key == "datapath")
+      read_section(entry, entry.key, datapath_keys(), config_.datapath);
+    else if (entry.key == "tunnels")
+      read_section(entry, entry.key, tunnels_keys(), config_.tunnels);
+    else if (entry.key == "flow")
+      read_section(entry, entry.key, flow_keys(), config_.flow);
+    else if (entry.key == "export")
+      read_export(entry);
+    else
+      complain_unknown(entry, "", kSections);
+  }
+}
+
+bool Reader::complained_of(std::string_view beginning) const {
+  return std::any_of(parsed_.complaints.begin(), parsed_.complaints.end(),
+                     [&](const Complaint& complaint) { return complaint.text.starts_with(beginning); });
+}
+
+void Reader::read_file(const ConfigText& file) {
+  file_ = file.file;
+  if (file.text.size() > kMaxConfigBytes) {
+    complain(0, fmt::format("more than {} bytes", kMaxConfigBytes));
+    return;
+  }
+  const auto root = parse_toml(file.text);
+  if (root)
+    read_root(*root);
+  else
+    complain(root.error().line, root.error().text);
+}
+
+void Reader::check_exporters() {
+  std::map<std::string, std::string> names_by_path;
+  for (const auto& [name, settings] : config_.exporters.json) {
+    const Place& place = json_places_.at(name);
+    file_ = place.file;
+    if (settings.path.empty()) {
+      if (!complained_of(fmt::format("export.json.{}.path = ", name)))
+        complain(place.line,
+                 fmt::format("export.json.{}: no path; allowed: the absolute path of a file, \"-\" for "
+                             "standard output, \"journal\"",
+                             name));
+      continue;
+    }
+    const auto [other, is_new] = names_by_path.try_emplace(settings.path, name);
+    if (!is_new)
+      complain(place.line,
+               fmt::format("export.json.{}.path = \"{}\": export.json.{} writes there; allowed: one "
+                           "exporter for each path",
+                           name, printable(settings.path), other->second));
+  }
+}
+
+}  // namespace
+
+std::string complaint_text(const Complaint& complaint) {
+  return complaint.line > 0 ? fmt::format("{}:{}: {}", complaint.file, complaint.line, complaint.text)
+                            : fmt::format("{}: {}", complaint.file, complaint.text);
+}
+
+ParsedConfig parse_config(std::span<const ConfigText> files) {
+  ParsedConfig parsed;
+  Reader reader(parsed);
+  for (const ConfigText& file : files) reader.read_file(file);
+  reader.check_exporters();
+  return parsed;
+}
+
+ParsedConfig parse_config(std::string_view toml, std::string_view file) {
+  const ConfigText text{std::string(file), std::string(toml)};
+  return parse_config(std::span(&text, 1));
+}
+
+}  // namespace rheo

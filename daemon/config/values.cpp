@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config/values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <climits>
+
+#include "daemon/config/units.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::size_t kMaxPorts = 8;  // MAX_TUNNEL_PORTS of bpf/abi.h, which this room does not see
+constexpr std::size_t kMaxGlobs = 256;
+constexpr std::size_t kMaxGlobBytes = 64;
+
+template <class T>
+const T* as(const TomlValue& value) {
+  return std::get_if<T>(&value.value);
+}
+
+Fault check_range(std::uint64_t number, const NumberRange& range, const std::string& allowed) {
+  if (number < range.low || number > range.high) return "out of range; allowed: " + allowed;
+  if (range.power_of_two && !std::has_single_bit(number)) return "not a power of two; allowed: " + allowed;
+  return std::nullopt;
+}
+
+bool is_absolute(const std::string& path) {
+  return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+Fault read_duration(const TomlValue& value, DurationRange range, Duration example, Duration& setting) {
+  const std::string allowed = fmt::format("{} to {}, such as \"{}\"", duration_text(range.low),
+                                          duration_text(range.high), duration_text(example));
+  const auto* text = as<std::string>(value);
+  const auto duration = text != nullptr ? parse_duration(*text) : std::nullopt;
+  if (!duration) return "not a duration; allowed: " + allowed;
+  if (*duration < range.low || *duration > range.high) return "out of range; allowed: " + allowed;
+  setting = *duration;
+  return std::nullopt;
+}
+
+Fault read_number(const TomlValue& value, NumberRange range, std::uint64_t& setting) {
+  const std::string allowed =
+      fmt::format("{}{} to {}", range.power_of_two ? "powers of two from " : "", range.low, range.high);
+  const auto* number = as<std::int64_t>(value);
+  if (number == nullptr) return "not an integer; allowed: " + allowed;
+  if (*number < 0) return "out of range; allowed: " + allowed;
+  const auto positive = static_cast<std::uint64_t>(*number);
+  if (auto fault = check_range(positive, range, allowed)) return fault;
+  setting = positive;
+  return std::nullopt;
+}
+
+Fault read_size(const TomlValue& value, NumberRange range, std::uint64_t& setting) {
+  const std::string allowed = fmt::format("{}{} to {}", range.power_of_two ? "powers of two from " : "",
+                                          size_text(range.low), size_text(range.high));
+  std::optional<std::uint64_t> bytes;
+  if (const auto* number = as<std::int64_t>(value); number != nullptr && *number >= 0)
+    bytes = static_cast<std::uint64_t>(*number);
+  if (const auto* text = as<std::string>(value)) bytes = parse_size(*text);
+  if (!bytes) return "not a size; allowed: " + allowed;
+  if (auto fault = check_range(*bytes, range, allowed)) return fault;
+  setting = *bytes;
+  return std::nullopt;
+}
+
+Fault read_switch(const TomlValue& value, bool& setting) {
+  const auto* on = as<bool>(value);
+  if (on == nullptr) return "neither true nor false";
+  setting = *on;
+  return std::nullopt;
+}
+
+Fault read_word(const TomlValue& value, std::span<const std::string_view> words, std::size_t& setting) {
+  if (const auto* text = as<std::string>(value)) {
+    const auto found = std::find(words.begin(), words.end(), *text);
+    if (found != words.end()) {
+      setting = static_cast<std::size_t>(found - words.begin());
+      return std::nullopt;
+    }
+  }
+  return fmt::format("unknown; allowed: \"{}\"", fmt::join(words, "\", \""));
+}
+
+Fault read_directory(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || !is_absolute(*text)) return "not a directory's name; allowed: an absolute path";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_output(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || (*text != "-" && *text != "journal" && !is_absolute(*text)))
+    return "no place to write to; allowed: the absolute path of a file, \"-\" for standard output, "
+           "\"journal\"";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting) {
+  const std::string allowed =
+      fmt::format("{} to {} names or shell patterns of 1 to {} characters, such as [\"eth*\"]", least,
+                  kMaxGlobs, kMaxGlobBytes);
+  const auto* array = as<TomlArray>(value);
+  if (array == nullptr) return "not an array; allowed: " + allowed;
+  if (array->size() < least || array->size() > kMaxGlobs)
+    return fmt::format("{} entries; allowed: {}", array->size(), allowed);
+
+  std::vector<std::string> globs;
+  for (const TomlValue& item : *array) {
+    const auto* text = as<std::string>(item);
+    if (text == nullptr || text->empty() || text->size() > kMaxGlobBytes ||
+        text->find('\0') != std::string::npos)
+      return fmt::format("{} is not a name; allowed: {}", item.text(), allowed);
+    globs.push_back(*text);
+  }
+  setting = std::move(globs);
+  return std::nullopt;
+}
+
+Fault read_ports(const TomlValue& value, std::vector<std::uint16_t>& setting) {
+  const std::string allowed = fmt::format("up to {} ports from 1 to 65535, such as [4789]", kMaxPorts);
+  const auto* array = as<TomlArray>(value);
+  if (array == nullptr) return "not an array; allowed: " + allowed;
+  if (array->size() > kMaxPorts) return fmt::format("{} ports; allowed: {}", array->size(), allowed);
+
+  std::vector<std::uint16_t> ports;
+  for (const TomlValue& item : *array) {
+    const auto* port = as<std::int64_t>(item);
+    if (port == nullptr || *port < 1 || *port > 65'535)
+      return fmt::format("{} is not a port; allowed: {}", item.text(), allowed);
+    ports.push_back(static_cast<std::uint16_t>(*port));
+  }
+  setting = std::move(ports);
+  return std::nullopt;
+}
+
+}  // namespace rheo

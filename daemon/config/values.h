@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// One value of a TOML file to one setting, or why not. Pure, any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/config.h"
+#include "daemon/config/toml_tree.h"
+
+namespace rheo {
+
+/// What is wrong with a value and what is allowed; nothing: it was read. A faulty value leaves the setting as
+/// it was.
+using Fault = std::optional<std::string>;
+
+struct DurationRange {
+  Duration low;
+  Duration high;
+};
+/// `example` is a good value for the complaint.
+Fault read_duration(const TomlValue& value, DurationRange range, Duration example, Duration& setting);
+
+struct NumberRange {
+  std::uint64_t low;
+  std::uint64_t high;
+  bool power_of_two = false;
+};
+Fault read_number(const TomlValue& value, NumberRange range, std::uint64_t& setting);
+
+/// Bytes, as an integer or as text with a unit.
+Fault read_size(const TomlValue& value, NumberRange range, std::uint64_t& setting);
+
+Fault read_switch(const TomlValue& value, bool& setting);
+
+/// One of `words`; the setting is its index.
+Fault read_word(const TomlValue& value, std::span<const std::string_view> words, std::size_t& setting);
+
+/// An absolute path.
+Fault read_directory(const TomlValue& value, std::string& setting);
+
+/// An absolute path, "-" or "journal".
+Fault read_output(const TomlValue& value, std::string& setting);
+
+/// `least` to 256 shell globs, each of 1 to 64 bytes.
+Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting);
+
+/// Up to 8 UDP ports, the places for them in the kernel's settings.
+Fault read_ports(const TomlValue& value, std::vector<std::uint16_t>& setting);
+
+}  // namespace rheo

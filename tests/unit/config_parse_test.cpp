@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mistakes in rheo.toml: each is reported, with its line, the value and what is allowed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "daemon/config/keys.h"
+#include "daemon/config/parse_config.h"
+
+namespace rheo {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+std::vector<std::string> complaints(std::string_view toml) {
+  std::vector<std::string> texts;
+  for (const Complaint& complaint : parse_config(toml, "f").complaints)
+    texts.push_back(complaint_text(complaint));
+  return texts;
+}
+
+TEST(ConfigParse, NothingMeansDefaults) {
+  const ParsedConfig parsed = parse_config("");
+  EXPECT_THAT(parsed.complaints, IsEmpty());
+  EXPECT_EQ(parsed.config, Config{});
+}
+
+TEST(ConfigParse, EverySettingIsRead) {
+  const ParsedConfig parsed = parse_config(R"(
+[daemon]
+run_directory = "/tmp/run"
+pin_directory = "/tmp/pin"
+log_level = "debug"
+shutdown_timeout = "3s"
+[interfaces]
+include = ["eth*", "wg0"]
+exclude = []
+[datapath]
+hook = "clsact"
+flow_cache_rows = 64
+evicted_ring = 65536
+fragments = 1
+drain_interval = "50ms"
+[tunnels]
+vxlan_ports = []
+geneve_ports = [1]
+wireguard_ports = [65535, 2]
+gre = false
+ipip = false
+[flow]
+max_record_interval = "1m30s"
+generic_timeout = "1h"
+icmp_timeout = "24h"
+tcp_timeout = "1ms"
+tcp_fin_timeout = "2s"
+tcp_rst_timeout = "3s"
+udp_timeout = "4s"
+community_id_seed = 65535
+max_flows = 100000000
+outbox_records = 1024
+[export.json.a-b_9]
+path = "-"
+max_batch_size = 7
+max_batch_interval = "250ms"
+)");
+  ASSERT_THAT(parsed.complaints, IsEmpty());
+  const Config expected{
+      .daemon = {"/tmp/run", "/tmp/pin", LogLevel::debug, 3s},
+      .interfaces = {{"eth*", "wg0"}, {}},
+      .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
+      .tunnels = {{}, {1}, {65'535, 2}, false, false},
+      .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
+      .exporters = {{{"a-b_9", {"-", 7, 250ms}}}},
+  };
+  EXPECT_EQ(parsed.config, expected);
+}
+
+struct Mistake {
+  const char* toml;
+  const char* complaint;
+};
+
+const Mistake kMistakes[] = {
+    {"[daemon]\nrun_directory = \"run\"",
+     "f:2: daemon.run_directory = \"run\": not a directory's name; allowed: an absolute path"},
+    {"[daemon]\npin_directory = 1",
+     "f:2: daemon.pin_directory = 1: not a directory's name; allowed: an absolute path"},
+    {"[daemon]\nlog_level = \"loud\"",
+     "f:2: daemon.log_level = \"loud\": unknown; allowed: \"error\", \"warning\", \"notice\", \"info\", "
+     "\"debug\""},
+    {"[daemon]\nshutdown_timeout = \"0s\"",
+     "f:2: daemon.shutdown_timeout = \"0s\": out of range; allowed: 100ms to 10m, such as \"10s\""},
+    {"[interfaces]\ninclude = []",
+     "f:2: interfaces.include = [...]: 0 entries; allowed: 1 to 256 names or shell patterns of 1 to 64 "
+     "characters, such as [\"eth*\"]"},
+    {"[interfaces]\nexclude = [\"\"]",
+     "f:2: interfaces.exclude = [...]: \"\" is not a name; allowed: 0 to 256 names or shell patterns of 1 to "
+     "64 characters, such as [\"eth*\"]"},
+    {"[datapath]\nhook = \"xdp\"",
+     "f:2: datapath.hook = \"xdp\": unknown; allowed: \"auto\", \"tcx\", \"clsact\""},
+    {"[datapath]\nflow_cache_rows = 63",
+     "f:2: datapath.flow_cache_rows = 63: out of range; allowed: 64 to 16777216"},
+    {"[datapath]\nevicted_ring = \"48MiB\"",
+     "f:2: datapath.evicted_ring = \"48MiB\": not a power of two; allowed: powers of two from 64KiB to 1GiB"},
+    {"[datapath]\nevicted_ring = \"32MB\"",
+     "f:2: datapath.evicted_ring = \"32MB\": not a size; allowed: powers of two from 64KiB to 1GiB"},
+    {"[datapath]\nevicted_ring = -1",
+     "f:2: datapath.evicted_ring = -1: not a size; allowed: powers of two from 64KiB to 1GiB"},
+    {"[datapath]\nfragments = 0", "f:2: datapath.fragments = 0: out of range; allowed: 1 to 1048576"},
+    {"[datapath]\ndrain_interval = \"49ms\"",
+     "f:2: datapath.drain_interval = \"49ms\": out of range; allowed: 50ms to 1m, such as \"1s\""},
+    {"[tunnels]\nvxlan_ports = 4789",
+     "f:2: tunnels.vxlan_ports = 4789: not an array; allowed: up to 8 ports from 1 to 65535, such as [4789]"},
+    {"[tunnels]\ngeneve_ports = [1,2,3,4,5,6,7,8,9]",
+     "f:2: tunnels.geneve_ports = [...]: 9 ports; allowed: up to 8 ports from 1 to 65535, such as [4789]"},
+    {"[tunnels]\nwireguard_ports = [65536]",
+     "f:2: tunnels.wireguard_ports = [...]: 65536 is not a port; allowed: up to 8 ports from 1 to 65535, "
+     "such as [4789]"},
+    {"[tunnels]\ngre = \"yes\"", "f:2: tunnels.gre = \"yes\": neither true nor false"},
+    {"[tunnels]\nipip = 1", "f:2: tunnels.ipip = 1: neither true nor false"},
+    {"[flow]\nmax_record_interval = 60",
+     "f:2: flow.max_record_interval = 60: not a duration; allowed: 1ms to 24h, such as \"1m\""},
+    {"[flow]\ngeneric_timeout = \"25h\"",
+     "f:2: flow.generic_timeout = \"25h\": out of range; allowed: 1ms to 24h, such as \"30s\""},
+    {"[flow]\nicmp_timeout = true",
+     "f:2: flow.icmp_timeout = true: not a duration; allowed: 1ms to 24h, such as \"10s\""},
+    {"[flow]\ntcp_timeout = \"20 parsecs\"",
+     "f:2: flow.tcp_timeout = \"20 parsecs\": not a duration; allowed: 1ms to 24h, such as \"20s\""},
+    {"[flow]\ntcp_fin_timeout = 2026-01-02",
+     "f:2: flow.tcp_fin_timeout = 2026-01-02: not a duration; allowed: 1ms to 24h, such as \"5s\""},
+    {"[flow]\ntcp_rst_timeout = 1.5",
+     "f:2: flow.tcp_rst_timeout = 1.5: not a duration; allowed: 1ms to 24h, such as \"5s\""},
+    {"[flow]\nudp_timeout = \"\"",
+     "f:2: flow.udp_timeout = \"\": not a duration; allowed: 1ms to 24h, such as \"1m\""},
+    {"[flow]\ncommunity_id_seed = -1", "f:2: flow.community_id_seed = -1: out of range; allowed: 0 to 65535"},
+    {"[flow]\nmax_flows = \"1M\"", "f:2: flow.max_flows = \"1M\": not an integer; allowed: 1 to 100000000"},
+    {"[flow]\noutbox_records = 1025",
+     "f:2: flow.outbox_records = 1025: not a power of two; allowed: powers of two from 1024 to 16777216"},
+    {"[export.json.a]\npath = \"flows.json\"",
+     "f:2: export.json.a.path = \"flows.json\": no place to write to; allowed: the absolute path of a file, "
+     "\"-\" for standard output, \"journal\""},
+    {"[export.json.a]\npath = \"-\"\nmax_batch_size = 0",
+     "f:3: export.json.a.max_batch_size = 0: out of range; allowed: 1 to 65536"},
+    {"[export.json.a]\npath = \"-\"\nmax_batch_interval = \"2m\"",
+     "f:3: export.json.a.max_batch_interval = \"2m\": out of range; allowed: 1ms to 1m, such as \"1s\""},
+    {"\n[export.json.a]\n",
+     "f:2: export.json.a: no path; allowed: the absolute path of a file, \"-\" for standard output, "
+     "\"journal\""},
+    {"[export.json.a]\npath=\"/x\"\n[export.json.b]\npath=\"/x\"",
+     "f:3: export.json.b.path = \"/x\": export.json.a writes there; allowed: one exporter for each path"},
+    {"[export.json.\"A b\"]\npath = \"-\"",
+     "f:1: export.json.A b: not a name; allowed: 1 to 32 of a-z, 0-9, \"_\" and \"-\""},
+    {"[flow]\ntcp_timout = \"20s\"", "f:2: flow.tcp_timout: unknown key; did you mean \"tcp_timeout\"?"},
+    {"[interfaces]\nzzz = 1", "f:2: interfaces.zzz: unknown key; allowed: include, exclude"},
+    {"[flwo]\n", "f:1: flwo: unknown key; did you mean \"flow\"?"},
+    {"[export.jsn.x]\n", "f:1: export.jsn: unknown key; did you mean \"json\"?"},
+    {"flow = 1", "f:1: flow = 1: not a table; allowed: [flow] and keys below it"},
+    {"[export]\njson = \"x\"",
+     "f:2: export.json = \"x\": not a table; allowed: [export.json] and keys below it"},
+    {"[[flow]]\n", "f:1: flow = [...]: not a table; allowed: [flow] and keys below it"},
+};
+
+TEST(ConfigParse, EachMistakeHasItsSentence) {
+  for (const Mistake& mistake : kMistakes)
+    EXPECT_THAT(complaints(mistake.toml), ElementsAre(mistake.complaint)) << mistake.toml;
+}
+
+// A key whose range is never exceeded here would be a key whose range is not tested.
+TEST(ConfigParse, EveryKeyHasAMistake) {
+  for (std::string name : config_key_names()) {
+    if (const auto at = name.find("NAME"); at != std::string::npos) name.replace(at, 4, "a");
+    EXPECT_TRUE(std::any_of(std::begin(kMistakes), std::end(kMistakes),
+                            [&](const Mistake& mistake) {
+                              return std::string_view(mistake.complaint).find(": " + name + " = ") !=
+                                     std::string_view::npos;
+                            }))
+        << "no mistake in kMistakes for " << name;
+  }
+}
+
+TEST(ConfigParse, EveryMistakeOfAFileIsReportedAndItsGoodKeysRead) {
+  const ParsedConfig parsed =
+      parse_config("[flow]\ntcp_timeout = 1\nudp_timeout = \"7s\"\nmax_flows = 0\n[x]\n");
+  EXPECT_THAT(parsed.complaints, SizeIs(3));
+  EXPECT_EQ(parsed.config.flow.udp_timeout, 7s);
+  EXPECT_EQ(parsed.config.flow.tcp_timeout, 20s);
+}
+
+TEST(ConfigParse, LaterFilesOverrideKeysMergeTablesAndReplaceArrays) {
+  const std::vector<ConfigText> files = {
+      {"a",
+       "[flow]\ntcp_timeout = \"1s\"\nudp_timeout = \"2s\"\n[interfaces]\ninclude = [\"a\", "
+       "\"b\"]\n[export.json.x]\nmax_batch_size = 5\n"},
+      {"b", "flow.tcp_timeout = \"9s\"\n[interfaces]\ninclude = [\"c\"]\n[export.json.x]\npath = \"-\"\n"},
+  };
+  const ParsedConfig parsed = parse_config(files);
+  EXPECT_THAT(parsed.complaints, IsEmpty());
+  EXPECT_EQ(parsed.config.flow.tcp_timeout, 9s);
+  EXPECT_EQ(parsed.config.flow.udp_timeout, 2s);
+  EXPECT_THAT(parsed.config.interfaces.include, ElementsAre("c"));
+  EXPECT_EQ(parsed.config.exporters.json.at("x"), (JsonExportConfig{"-", 5, 1s}));
+}
+
+TEST(ConfigParse, ComplaintsNameTheFileTheyAreAbout) {
+  const std::vector<ConfigText> files = {{"a", "[export.json.x]\n"}, {"b", "\n[flow]\nx = 1\n"}};
+  const ParsedConfig parsed = parse_config(files);
+  ASSERT_THAT(parsed.complaints, SizeIs(2));
+  EXPECT_THAT(complaint_text(parsed.complaints[0]), HasSubstr("b:3: flow.x"));
+  EXPECT_THAT(complaint_text(parsed.complaints[1]), HasSubstr("a:1: export.json.x: no path"));
+}
+
+TEST(ConfigParse, TooManyExporters) {
+  std::string toml;
+  for (int i = 0; i < 17; ++i)
+    toml += "[export.json.e" + std::to_string(i) + "]\npath = \"/" + std::to_string(i) + "\"\n";
+  EXPECT_THAT(complaints(toml), ElementsAre("f:33: export.json.e16: too many exporters; allowed: 16"));
+}
+
+TEST(ConfigParse, HostileTextIsOneComplaint) {
+  std::string dotted;
+  while (dotted.size() < kMaxConfigBytes - 10) dotted += "a.";
+  const std::string cases[] = {
+      dotted + "a = 1",
+      "[" + dotted + "a]",
+      "a = " + std::string(100'000, '['),
+      std::string("[flow]\n\0tcp_timeout = 1", 23),
+      "[flow]\n# \xff\xfe\n",
+      "[flow]\ntcp_timeout = \"\xc3\x28\"\n",
+      "[flow\n",
+      "[@]\n",
+      "[flow]\n=1\n",
+      "[flow]\ntcp_timeout = \n",
+      "[flow]\n[flow]\n",
+      std::string(kMaxConfigBytes + 1, '#'),
+  };
+  for (const std::string& toml : cases) EXPECT_THAT(complaints(toml), SizeIs(1)) << toml.substr(0, 30);
+  EXPECT_THAT(complaints("\n\n[flow\n")[0], HasSubstr("f:3: not TOML: "));
+}
+
+TEST(ConfigParse, ComplaintsStayShortAndPrintable) {
+  const auto texts =
+      complaints("\"" + std::string(5'000, 'k') + "\\u001b\" = 1\n[flow]\ntcp_timeout = \"\\u001b[31m\"");
+  ASSERT_THAT(texts, SizeIs(2));
+  for (const std::string& text : texts) {
+    EXPECT_LT(text.size(), 200U);
+    EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace rheo
