@@ -16,16 +16,6 @@ namespace {
 
 std::atomic<int> threshold{static_cast<int>(Priority::info)};
 
-/// True where standard error is the stream that systemd made for us (systemd.exec(5), JOURNAL_STREAM).
-bool connected_to_journal() {
-  const char* stream = std::getenv("JOURNAL_STREAM");
-  struct stat status {};
-  unsigned long long device = 0;
-  unsigned long long inode = 0;
-  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-         ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
-}
-
 void write_journal(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
   std::vector<std::string> lines;
   lines.reserve(fields.size() + 2);
@@ -41,10 +31,19 @@ void write_journal(Priority priority, const std::string& text, std::initializer_
 
 }  // namespace
 
+bool is_journal(int fd) {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat status {};
+  unsigned long long device = 0;
+  unsigned long long inode = 0;
+  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+         ::fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
 void set_threshold(Priority priority) { threshold = static_cast<int>(priority); }
 
 void write(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
-  static const bool journal = connected_to_journal();
+  static const bool journal = is_journal(STDERR_FILENO);
   if (static_cast<int>(priority) > threshold) return;
   if (journal) return write_journal(priority, text, fields);
   std::fprintf(stderr, "rheod: %s\n", text.c_str());

@@ -21,6 +21,9 @@ struct Field {
   std::string value;
 };
 
+/// True where this descriptor is the stream to the journal that systemd made for us (systemd.exec(5)).
+bool is_journal(int fd);
+
 /// Lines less important than this are not written. Atomic.
 void set_threshold(Priority priority);
 

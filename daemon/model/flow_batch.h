@@ -43,7 +43,8 @@ class RecordCursor {
 
   /// Copies up to `limit` of the oldest records not yet handed out into `batch`, waiting for the first at most
   /// until `deadline` (CLOCK_MONOTONIC ns). False: none came, or a stop was requested and none is left.
-  /// Records that the ring has overtaken are skipped and counted in losses().
+  /// Records that the ring has overtaken are skipped and counted in losses(). Each batch is acknowledged, given up or
+  /// rewound before the next call.
   virtual bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
                     const std::stop_token& stop) = 0;
 

@@ -36,6 +36,9 @@ class RowOwner {
  public:
   virtual ~RowOwner() = default;
   virtual void release(const RowPlace& place) = 0;
+
+  /// A number that other maps do not have: a place noted down for other maps is not released in these.
+  virtual std::uint64_t identity() const = 0;
 };
 
 }  // namespace rheo

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/app/args.h"
+
+#include <getopt.h>
+
+namespace rheo {
+namespace {
+
+constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
+                               {"check", no_argument, nullptr, 'k'},
+                               {"replay", required_argument, nullptr, 'r'},
+                               {"interface", required_argument, nullptr, 'i'},
+                               {"help", no_argument, nullptr, 'h'},
+                               {"version", no_argument, nullptr, 'V'},
+                               {nullptr, 0, nullptr, 0}};
+
+}  // namespace
+
+Result<Args> parse_args(int argc, char* argv[]) {
+  Args args;
+  opterr = 0;
+  for (int found = 0; (found = ::getopt_long(argc, argv, ":c:r:i:hV", kOptions, nullptr)) != -1;) {
+    switch (found) {
+      case 'c': args.config_path = optarg; break;
+      case 'k': args.check_only = true; break;
+      case 'r': args.replay_path = optarg; break;
+      case 'i': args.interfaces.emplace_back(optarg); break;
+      case 'h': args.help = true; break;
+      case 'V': args.version = true; break;
+      case ':': return failure(std::string(argv[optind - 1]) + ": a value is missing; see rheod --help");
+      default: return failure(std::string(argv[optind - 1]) + ": no such option; see rheod --help");
+    }
+  }
+  if (optind < argc) return failure(std::string(argv[optind]) + ": rheod takes options only; see rheod --help");
+  return args;
+}
+
+const char* usage() {
+  return "rheod: meters the network flows of this host's interfaces and exports them\n"
+         "\n"
+         "usage: rheod [options]\n"
+         "  -c, --config FILE     settings (default: /etc/rheo/rheo.toml, which need not exist);\n"
+         "                        FILE.d/*.toml are read after it\n"
+         "      --check           print every mistake in the settings; exit status 78 if there is one\n"
+         "  -r, --replay FILE     meter a pcap or pcapng file instead of interfaces\n"
+         "  -i, --interface NAME  meter this interface (a shell pattern) instead of the configured ones;\n"
+         "                        may be repeated\n"
+         "  -h, --help            this text\n"
+         "  -V, --version         the version\n"
+         "\n"
+         "Without an exporter in the settings, a terminal shows the busiest flows, and anything else gets\n"
+         "JSON lines on standard output.\n"
+         "Signals: SIGTERM and SIGINT stop, SIGHUP reopens files, SIGUSR1 prints the counters.\n"
+         "Manual: rheod(8), rheo.toml(5), rheo-flow(5)\n";
+}
+
+}  // namespace rheo

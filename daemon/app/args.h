@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of rheod. Main thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/result.h"
+
+namespace rheo {
+
+struct Args {
+  std::optional<std::string> config_path;  // none: the default path, which need not exist
+  std::optional<std::string> replay_path;
+  std::vector<std::string> interfaces;     // instead of [interfaces]; empty: as configured
+  bool check_only = false;
+  bool help = false;
+  bool version = false;
+};
+
+/// What the words mean, or what is wrong with them.
+Result<Args> parse_args(int argc, char* argv[]);
+
+/// The text of --help.
+const char* usage();
+
+}  // namespace rheo

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collector: the thread that drains the flow cache, merges into the flow table and ends records. The only one that
+// reads rows. Between start() and stop() datapath rows and flow table are its own; what others may know of them is
+// in report().
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "daemon/base/snapshot.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/config/config.h"
+#include "daemon/datapath/datapath.h"
+#include "daemon/flow/flow_table.h"
+#include "daemon/model/counters.h"
+#include "daemon/model/listeners.h"
+
+namespace rheo {
+
+struct CollectorOptions {
+  Duration drain_interval = std::chrono::seconds(1);
+  std::size_t live_flows = 0;  // how many of the busiest flows to report
+};
+
+/// The collector's numbers after its last drain.
+struct CollectorReport {
+  CollectorCounters collector;
+  TableCounters table;
+  std::vector<LiveFlow> busiest;
+  std::uint64_t drained_at_ns = 0;  // CLOCK_MONOTONIC
+};
+
+/// What stop() left behind.
+struct CollectorEnd {
+  bool drained = false;  // no row is left in the kernel
+  bool closed = false;   // no flow is left in the table
+};
+
+class Collector {
+ public:
+  /// Datapath, table and listeners outlive the collector.
+  Collector(Datapath& datapath, FlowTable& table, const Snapshot<Listeners>& listeners, CollectorOptions options);
+  ~Collector();
+
+  /// Takes what an earlier process left in the idle generation and the ring. Before start(), no other thread running.
+  void take_leftovers();
+
+  Status start();
+
+  /// After Datapath::detach_all(): the last drains, then every flow is closed as fast as the lanes take the records,
+  /// until `deadline_ns` (CLOCK_MONOTONIC). Waits for that.
+  CollectorEnd stop(std::uint64_t deadline_ns);
+
+  std::shared_ptr<const CollectorReport> report() const { return report_.get(); }
+
+ private:
+  void run(const std::stop_token& stop);
+  void drain();
+  bool swap();
+  void finish();
+  bool close_flows();
+  void follow_clock();
+  void publish();
+
+  Datapath& datapath_;
+  FlowTable& table_;
+  const Snapshot<Listeners>& listeners_;
+  const CollectorOptions options_;
+  MergeRows merge_;
+
+  CollectorCounters counters_;
+  std::int64_t clock_offset_ns_ = 0;
+  bool swap_failing_ = false;
+  Snapshot<CollectorReport> report_;
+
+  UniqueFd timer_;
+  UniqueFd wake_;  // eventfd: a stop is requested
+  UniqueFd epoll_;
+  std::atomic<std::uint64_t> stop_deadline_ns_ = 0;
+  CollectorEnd end_;  // written before the thread ends, read after it was joined
+  std::jthread thread_;
+};
+
+}  // namespace rheo

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/app/daemon.h"
+
+#include <fmt/ranges.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "daemon/app/counter_list.h"
+#include "daemon/app/settings.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "netlink/links.h"
+#include "netlink/listeners.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::uint64_t kListenersEveryNs = 5 * kNanosecondsPerSecond;
+constexpr std::size_t kLiveFlows = 200;
+
+struct CloseLoop {
+  void operator()(sd_event* loop) const { ::sd_event_unref(loop); }
+};
+using EventLoop = std::unique_ptr<sd_event, CloseLoop>;
+
+std::unexpected<Error> loop_error(int result) { return errno_error("main loop", -result); }
+
+int on_reopen(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* daemon) {
+  static_cast<Daemon*>(daemon)->reopen_files();
+  return 0;
+}
+
+int on_print(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* daemon) {
+  static_cast<Daemon*>(daemon)->print_counters();
+  return 0;
+}
+
+int on_timer(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
+  static_cast<Daemon*>(daemon)->on_tick();
+  ::sd_event_source_set_time_relative(source, 1'000'000);
+  return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/// Whoever configures nothing wants to see something: a terminal has the live table, the journal nothing.
+bool wants_default_output(const Config& config) {
+  return config.exporters.json.empty() && ::isatty(STDOUT_FILENO) == 0 && !log::is_journal(STDOUT_FILENO);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
+  auto directory = RunDirectory::claim(config.daemon.run_directory);
+  if (!directory) return forward(std::move(directory));
+
+  auto daemon = std::make_unique<Daemon>(config, *std::move(directory));
+  if (auto built = daemon->build(); !built) {
+    daemon->stop();
+    return forward(std::move(built));
+  }
+  return daemon;
+}
+
+Daemon::Daemon(const Config& config, RunDirectory directory) : config_(config), directory_(std::move(directory)) {}
+
+Status Daemon::build() {
+  auto links = dump_links();
+  if (!links) return forward(std::move(links));
+  auto targets = choose_targets(*links, config_.interfaces);
+  if (!targets) return forward(std::move(targets));
+  links_.publish(*std::move(links));
+  refresh_listeners();
+
+  auto table = FlowTable::open(table_options(config_, directory_.path()));
+  if (!table) return forward(std::move(table));
+  table_ = *std::move(table);
+  if (table_->file().set_aside()) log::warning("{}; starting with an empty table", *table_->file().set_aside());
+  if (auto loaded = load_datapath(); !loaded) return loaded;
+
+  ExportConfig exporters = config_.exporters;
+  if (wants_default_output(config_)) exporters.json["stdout"] = {.path = "-"};
+  auto lanes = Lanes::start(exporters, config_.flow.community_id_seed, table_->outbox(), links_);
+  if (!lanes) return forward(std::move(lanes));
+  lanes_ = *std::move(lanes);
+  return meter(*targets);
+}
+
+Status Daemon::load_datapath() {
+  const DatapathOptions options = datapath_options(config_);
+  auto outdated = Datapath::open_outdated(options);
+  if (!outdated) return forward(std::move(outdated));
+  if (*outdated != nullptr) drain_outdated(**outdated);
+
+  auto loaded = Datapath::load(options);
+  if (!loaded) return forward(std::move(loaded));
+  datapath_ = *std::move(loaded);
+  for (const DatapathNote& note : datapath_->notes())
+    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
+  if (*outdated == nullptr) table_->recover(*datapath_, monotonic_ns());
+  return Done{};
+}
+
+/// Maps of another geometry give everything they hold to the table before new ones replace them.
+void Daemon::drain_outdated(Datapath& outdated) {
+  log::notice("the sizes in [datapath] have changed: nothing is metered until the interfaces are attached again");
+  table_->recover(outdated, monotonic_ns());
+  outdated.detach_all();
+  Collector last_drains(outdated, *table_, listeners_, {});
+  last_drains.take_leftovers();
+  for (int generation = 0; generation < 2; ++generation) {
+    if (auto swapped = outdated.swap(); !swapped) log::error("{}; what the old flow cache holds is lost", swapped.error().what);
+    last_drains.take_leftovers();
+  }
+  outdated.remove_pins();
+}
+
+Status Daemon::meter(const std::vector<LinkTarget>& targets) {
+  const bool live = config_.exporters.json.empty() && ::isatty(STDOUT_FILENO) != 0;
+  collector_.emplace(*datapath_, *table_, listeners_,
+                     CollectorOptions{.drain_interval = config_.datapath.drain_interval,
+                                      .live_flows = live ? kLiveFlows : 0});
+  collector_->take_leftovers();
+  auto names = attach_all(*datapath_, targets);
+  if (!names) return forward(std::move(names));
+  datapath_->detach_unwanted();
+  losses_.emplace(datapath_->counters());
+  if (auto started = collector_->start(); !started) return started;
+
+  const char* hook = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
+  log::info("metering {} interface{} ({}): {}", names->size(), names->size() == 1 ? "" : "s", hook,
+            fmt::join(*names, ", "));
+  heading_ = fmt::format("rheod {}: {} ({})", RHEO_VERSION, fmt::join(*names, ", "), hook);
+  if (live) live_.emplace();
+  ::sd_notifyf(0, "READY=1\nSTATUS=metering %zu interfaces (%s)", names->size(), hook);
+  return Done{};
+}
+
+Status Daemon::run() {
+  sd_event* raw = nullptr;
+  if (const int result = ::sd_event_new(&raw); result < 0) return loop_error(result);
+  const EventLoop loop(raw);
+  for (const int signal : {SIGTERM, SIGINT}) {
+    if (const int result = ::sd_event_add_signal(raw, nullptr, signal, nullptr, nullptr); result < 0)
+      return loop_error(result);
+  }
+  int result = ::sd_event_add_signal(raw, nullptr, SIGHUP, on_reopen, this);
+  if (result >= 0) result = ::sd_event_add_signal(raw, nullptr, SIGUSR1, on_print, this);
+  if (result >= 0)
+    result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
+  if (result >= 0) result = ::sd_event_set_watchdog(raw, 1);
+  if (result >= 0) result = ::sd_event_loop(raw);
+
+  ::sd_notify(0, "STOPPING=1");
+  stop();
+  return result < 0 ? loop_error(result) : Status(Done{});
+}
+
+void Daemon::stop() {
+  const std::uint64_t deadline_ns = monotonic_ns() + static_cast<std::uint64_t>(config_.daemon.shutdown_timeout.count());
+  live_.reset();
+  CollectorEnd end{.drained = true, .closed = true};
+  if (datapath_) datapath_->detach_all();
+  if (collector_) end = collector_->stop(deadline_ns);
+  if (lanes_) final_lanes_ = lanes_->stop(deadline_ns);
+  if (datapath_ && end.drained) datapath_->remove_pins();
+  if (table_) {
+    print_counters();
+    const TableCounters left = table_->counters();
+    if (left.active_flows == 0 && left.outbox_pending == 0)
+      table_->remove_file();
+    else
+      log::warning("{} flows and {} records could not be exported within the shutdown_timeout, they stay in {}/flows for the next start",
+                   left.active_flows, left.outbox_pending, directory_.path());
+  }
+  directory_.clear();
+}
+
+void Daemon::on_tick() {
+  if (monotonic_ns() - listeners_at_ns_ > kListenersEveryNs) refresh_listeners();
+  losses_->look(datapath_->counters(), monotonic_ns());
+  if (!live_) return;
+  const auto report = collector_->report();
+  live_->show({.flows = report->busiest, .counters = counters(), .at_ns = report->drained_at_ns, .heading = heading_},
+              *links_.get());
+}
+
+void Daemon::refresh_listeners() {
+  listeners_at_ns_ = monotonic_ns();
+  auto listeners = dump_listeners();
+  if (listeners)
+    listeners_.publish(*std::move(listeners));
+  else if (!listeners_failing_)
+    log::warning("{}; flows are oriented without knowing who listens, trying again", listeners.error().what);
+  listeners_failing_ = !listeners;
+}
+
+void Daemon::reopen_files() {
+  log::info("reopening the files");
+  lanes_->reopen();
+}
+
+DaemonCounters Daemon::counters() const {
+  DaemonCounters counters;
+  if (datapath_) counters.datapath = datapath_->counters();
+  if (collector_) {
+    const auto report = collector_->report();
+    counters.collector = report->collector;
+    counters.table = report->table;
+  }
+  if (lanes_) counters.lanes = final_lanes_.empty() ? lanes_->counters() : final_lanes_;
+  return counters;
+}
+
+void Daemon::print_counters() const {
+  for (const NamedCounter& counter : list_counters(counters())) log::notice("counter {} {}", counter.name, counter.value);
+}
+
+}  // namespace rheo

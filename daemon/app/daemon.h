@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Daemon: everything that meters a live host, in the order in which it is built and torn down. Main thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/app/attachments.h"
+#include "daemon/app/collector.h"
+#include "daemon/app/lanes.h"
+#include "daemon/app/live_table.h"
+#include "daemon/app/loss_watch.h"
+#include "daemon/app/run_directory.h"
+#include "daemon/base/result.h"
+#include "daemon/base/snapshot.h"
+#include "daemon/config/config.h"
+#include "daemon/datapath/datapath.h"
+#include "daemon/flow/flow_table.h"
+
+namespace rheo {
+
+class Daemon {
+ public:
+  /// Everything running, or nothing left behind. Signals are blocked already.
+  static Result<std::unique_ptr<Daemon>> start(const Config& config);
+
+  Daemon(const Config& config, RunDirectory directory);
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Until SIGTERM or SIGINT; then stops cleanly.
+  Status run();
+
+  void print_counters() const;
+  void reopen_files();
+  void on_tick();
+
+ private:
+  Status build();
+  Status load_datapath();
+  void drain_outdated(Datapath& outdated);
+  Status meter(const std::vector<LinkTarget>& targets);
+  void stop();
+  void refresh_listeners();
+  DaemonCounters counters() const;
+
+  const Config config_;
+  RunDirectory directory_;
+  Snapshot<LinkTable> links_;
+  Snapshot<Listeners> listeners_;
+  std::uint64_t listeners_at_ns_ = 0;
+  bool listeners_failing_ = false;
+
+  // Built top to bottom, torn down bottom to top. The tap opens last and closes first: whatever was counted
+  // still finds its way out.
+  std::unique_ptr<FlowTable> table_;
+  std::optional<Lanes> lanes_;
+  std::unique_ptr<Datapath> datapath_;
+  std::optional<Collector> collector_;
+  std::optional<LossWatch> losses_;
+  std::optional<LiveTable> live_;
+  std::string heading_;
+  std::vector<LaneCounters> final_lanes_;  // of the lanes when they stopped
+};
+
+}  // namespace rheo

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lanes: every configured exporter with its lane, and the one that stands in when none is configured.
+// Main thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "daemon/base/snapshot.h"
+#include "daemon/config/config.h"
+#include "daemon/flow/outbox.h"
+#include "daemon/model/counters.h"
+#include "daemon/model/link.h"
+#include "export/lane.h"
+
+namespace rheo {
+
+class Lanes {
+ public:
+  /// Opens a cursor and starts a lane for each exporter; forgets the lanes of exporters that are gone, with a line
+  /// in the log where they had records left. `links` outlives the lanes.
+  static Result<Lanes> start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
+                             const Snapshot<LinkTable>& links);
+
+  std::vector<LaneCounters> counters() const;
+  void reopen();
+
+  /// Every lane empties what is left, until the deadline (CLOCK_MONOTONIC) at the latest; waits for them.
+  /// Returns their last counters.
+  std::vector<LaneCounters> stop(std::uint64_t deadline_ns);
+
+ private:
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+}  // namespace rheo

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+#include <sysexits.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "daemon/app/args.h"
+#include "daemon/app/daemon.h"
+#include "daemon/app/replay_run.h"
+#include "daemon/base/log.h"
+#include "daemon/config/load_config.h"
+
+namespace rheo {
+namespace {
+
+int complain(const Error& error) {
+  log::error("{}", error.what);
+  return EXIT_FAILURE;
+}
+
+/// The settings, or nothing after every mistake in them was printed.
+std::optional<Config> read_config(const Args& args) {
+  ParsedConfig parsed = args.config_path ? load_config(*args.config_path, WhenMissing::complain)
+                                         : load_config(kDefaultConfigPath, WhenMissing::use_defaults);
+  for (const Complaint& complaint : parsed.complaints) log::error("{}", complaint_text(complaint));
+  if (!parsed.complaints.empty()) return std::nullopt;
+  if (!args.interfaces.empty()) parsed.config.interfaces = {.include = args.interfaces, .exclude = {}};
+  return parsed.config;
+}
+
+/// Before any thread exists, so that only the main loop sees them.
+void block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
+}
+
+int run_daemon(const Config& config) {
+  block_signals();
+  auto daemon = Daemon::start(config);
+  if (!daemon) return complain(daemon.error());
+  if (const Status ended = (*daemon)->run(); !ended) return complain(ended.error());
+  return EXIT_SUCCESS;
+}
+
+int replay(const std::string& path, Config config) {
+  ::signal(SIGPIPE, SIG_IGN);
+  if (config.exporters.json.empty()) config.exporters.json["stdout"] = {.path = "-"};
+  if (const Status replayed = run_replay(path, config); !replayed) return complain(replayed.error());
+  return EXIT_SUCCESS;
+}
+
+int run(int argc, char* argv[]) {
+  const auto args = parse_args(argc, argv);
+  if (!args) return complain(args.error());
+  if (args->help) return std::fputs(usage(), stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+  if (args->version) return std::puts("rheod " RHEO_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+
+  const auto config = read_config(*args);
+  if (!config) return EX_CONFIG;
+  if (args->check_only) return EXIT_SUCCESS;
+  log::set_threshold(static_cast<log::Priority>(3 + static_cast<int>(config->daemon.log_level)));
+  return args->replay_path ? replay(*args->replay_path, *config) : run_daemon(*config);
+}
+
+}  // namespace
+}  // namespace rheo
+
+int main(int argc, char* argv[]) { return rheo::run(argc, argv); }

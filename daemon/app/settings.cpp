@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/app/settings.h"
+
+namespace rheo {
+namespace {
+
+std::uint64_t nanoseconds(Duration duration) { return static_cast<std::uint64_t>(duration.count()); }
+
+Hook hook_of(HookChoice choice) {
+  switch (choice) {
+    case HookChoice::tcx: return Hook::tcx;
+    case HookChoice::clsact: return Hook::clsact;
+    case HookChoice::automatic: break;
+  }
+  return Hook::automatic;
+}
+
+}  // namespace
+
+DatapathOptions datapath_options(const Config& config) {
+  return {.hook = hook_of(config.datapath.hook),
+          .flow_cache_rows = config.datapath.flow_cache_rows,
+          .evicted_ring = config.datapath.evicted_ring,
+          .fragments = config.datapath.fragments,
+          .vxlan_ports = config.tunnels.vxlan_ports,
+          .geneve_ports = config.tunnels.geneve_ports,
+          .wireguard_ports = config.tunnels.wireguard_ports,
+          .decapsulate_gre = config.tunnels.gre,
+          .decapsulate_ipip = config.tunnels.ipip,
+          .pin_directory = config.daemon.pin_directory};
+}
+
+FlowTableOptions table_options(const Config& config, const std::string& run_directory) {
+  const FlowConfig& flow = config.flow;
+  return {.file = {.path = run_directory.empty() ? "" : run_directory + "/flows",
+                   .max_flows = flow.max_flows,
+                   .outbox_records = flow.outbox_records},
+          .timeouts = {.max_record_interval_ns = nanoseconds(flow.max_record_interval),
+                       .generic_ns = nanoseconds(flow.generic_timeout),
+                       .icmp_ns = nanoseconds(flow.icmp_timeout),
+                       .tcp_ns = nanoseconds(flow.tcp_timeout),
+                       .tcp_fin_ns = nanoseconds(flow.tcp_fin_timeout),
+                       .tcp_rst_ns = nanoseconds(flow.tcp_rst_timeout),
+                       .udp_ns = nanoseconds(flow.udp_timeout)}};
+}
+
+ReplayOptions replay_options(const Config& config) {
+  return {.vxlan_ports = config.tunnels.vxlan_ports,
+          .geneve_ports = config.tunnels.geneve_ports,
+          .wireguard_ports = config.tunnels.wireguard_ports,
+          .gre = config.tunnels.gre,
+          .ipip = config.tunnels.ipip,
+          .fragments = config.datapath.fragments,
+          .drain_interval = config.datapath.drain_interval};
+}
+
+}  // namespace rheo

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/flow/flow_table.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "daemon/base/assert.h"
+#include "daemon/base/fault_point.h"
+#include "daemon/flow/merge.h"
+
+namespace rheo {
+
+Result<std::unique_ptr<FlowTable>> FlowTable::open(const FlowTableOptions& options) {
+  auto file = TableFile::open(options.file);
+  if (!file) return forward(std::move(file), "flow table");
+  return std::make_unique<FlowTable>(*std::move(file), options.timeouts);
+}
+
+FlowTable::FlowTable(TableFile file, const FlowTimeouts& timeouts)
+    : file_(std::move(file)), timeouts_(timeouts), outbox_(file_) {
+  // No entropy is no reason to stop: the seed guards against crafted collisions only.
+  static_cast<void>(::getrandom(&hash_seed_, sizeof hash_seed_, 0));
+}
+
+void FlowTable::recover(RowOwner& owner, std::uint64_t now_ns) {
+  Journal& journal = file_.journal();
+  if (journal.committed == 1) {
+    if (journal.owner != owner.identity()) journal.source.kind = RowPlace::Kind::nowhere;
+    redo(&owner);
+  }
+  rebuild(now_ns);
+}
+
+void FlowTable::rebuild(std::uint64_t now_ns) {
+  wheel_.emplace(now_ns);
+  counters_.merged = outbox_.sum();
+  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    const EntryState& entry = state(i);
+    if (entry.flow_id == 0) {
+      free_.push_back(i);
+      continue;
+    }
+    index_.insert(hash_flow_key(entry.key, hash_seed_), i);
+    wheel_->schedule(i, deadline(entry));
+    counters_.merged += unreported(entry);
+  }
+}
+
+std::uint64_t FlowTable::deadline(const EntryState& entry) const {
+  const bool open = unreported(entry).packets > 0;
+  const std::uint64_t cut = (open ? entry.window_first_ns : entry.last_ns) + timeouts_.max_record_interval_ns;
+  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_), cut);
+}
+
+std::uint32_t FlowTable::find(const abi::flow_key& key, std::uint64_t hash) const {
+  return index_.find(hash, [&](std::uint32_t entry) {
+    return std::memcmp(&file_.entries()[entry].state.key, &key, sizeof key) == 0;
+  });
+}
+
+void FlowTable::merge(std::span<const Row> rows, RowOwner& owner) {
+  // Two passes ahead of the merge bring first the index's slots, then the entries into the cache.
+  constexpr std::size_t kBatch = 32;
+  std::uint64_t hashes[kBatch];
+  while (!rows.empty()) {
+    const auto batch = rows.first(std::min(rows.size(), kBatch));
+    rows = rows.subspan(batch.size());
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      hashes[i] = hash_flow_key(batch[i].hot->key, hash_seed_);
+      index_.prefetch(hashes[i]);
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const std::uint32_t guess = index_.guess(hashes[i]);
+      if (guess == FlowIndex::kNone) continue;
+      const auto* bytes = reinterpret_cast<const char*>(&file_.entries()[guess].state);
+      for (std::size_t line = 0; line < sizeof(EntryState); line += 64) __builtin_prefetch(bytes + line, 1);
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) merge_one(batch[i], hashes[i], owner);
+  }
+  outbox_.wake();
+}
+
+void FlowTable::merge_one(const Row& row, std::uint64_t hash, RowOwner& owner) {
+  std::uint32_t entry = find(row.hot->key, hash);
+  if (entry != FlowIndex::kNone && begins_new_flow(state(entry), *row.hot)) {
+    end_flow(entry, idle_end_reason(state(entry)));
+    entry = FlowIndex::kNone;
+  }
+  if (entry == FlowIndex::kNone)
+    begin_flow(row, hash, owner);
+  else
+    continue_flow(entry, row, owner);
+  counters_.merged += row_counts(*row.hot);
+  ++counters_.rows_merged;
+}
+
+void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) {
+  const std::uint32_t entry = take_entry();
+  // The entry is free, so nobody reads its origin before the commit.
+  file_.entries()[entry].origin = make_origin(*row.hot, *row.cold);
+  EntryState& image = file_.journal().entry;
+  image = make_entry(*row.hot, next_flow_id());
+  add_row(image, *row.hot, drain_number_);
+  improve_initiator(image, *listeners_);
+  file_.journal().has_record = 0;
+  commit(entry, row.place, &owner);
+  index_.insert(hash, entry);
+  wheel_->schedule(entry, deadline(image));
+  ++counters_.flows_made;
+}
+
+void FlowTable::continue_flow(std::uint32_t entry, const Row& row, RowOwner& owner) {
+  EntryState& image = file_.journal().entry;
+  image = state(entry);
+  const bool was_closed = is_closed(image);
+  add_row(image, *row.hot, drain_number_);
+  if (image.sequence == 0) improve_initiator(image, *listeners_);
+  file_.journal().has_record = 0;
+  commit(entry, row.place, &owner);
+  if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image));
+}
+
+std::uint32_t FlowTable::take_entry() {
+  TableHeader& header = file_.header();
+  if (free_.empty() && header.entries_used_upto == file_.capacity() && !file_.grow()) {
+    const auto used = static_cast<std::uint32_t>(header.entries_used_upto);
+    end_flow(least_recent_.take(file_.entries(), used), EndReason::lack_of_resources);
+  }
+  if (!free_.empty()) {
+    const std::uint32_t entry = free_.back();
+    free_.pop_back();
+    return entry;
+  }
+  const auto entry = static_cast<std::uint32_t>(header.entries_used_upto);
+  state(entry).flow_id = 0;
+  header.entries_used_upto = entry + 1;
+  return entry;
+}
+
+std::uint64_t FlowTable::next_flow_id() {
+  TableHeader& header = file_.header();
+  return header.flow_id_prefix + header.next_flow_number++;  // a crash wastes a number, and repeats none
+}
+
+void FlowTable::end_flow(std::uint32_t entry, EndReason reason) {
+  const EntryState& old = state(entry);
+  index_.erase(hash_flow_key(old.key, hash_seed_), entry);
+  wheel_->remove(entry);
+  stage_record(entry, reason);
+  file_.journal().entry = EntryState{};
+  commit(entry, {}, nullptr);
+  free_.push_back(entry);
+}
+
+void FlowTable::cut_flow(std::uint32_t entry) {
+  stage_record(entry, EndReason::active);
+  EntryState& image = file_.journal().entry;
+  image = state(entry);
+  begin_window(image);
+  commit(entry, {}, nullptr);
+}
+
+/// An entry with no new packet yields no record.
+void FlowTable::stage_record(std::uint32_t entry, EndReason reason) {
+  Journal& journal = file_.journal();
+  const FlowEntry& flow = file_.entries()[entry];
+  journal.has_record = unreported(flow.state).packets > 0 ? 1 : 0;
+  if (journal.has_record == 0) return;
+  journal.record = make_record(flow.state, flow.origin, reason, clock_offset_ns_);
+  journal.record.running_sum = outbox_.sum() + record_counts(journal.record);
+  journal.outbox_position = outbox_.head();
+  ++counters_.records[static_cast<std::size_t>(reason)];
+}
+
+void FlowTable::commit(std::uint32_t entry, const RowPlace& source, RowOwner* owner) {
+  Journal& journal = file_.journal();
+  journal.entry_index = entry;
+  journal.source = source;
+  journal.owner = owner != nullptr ? owner->identity() : 0;
+  RHEO_FAULT_POINT("journal-written");
+  const std::atomic_ref<std::uint64_t> committed(journal.committed);
+  committed.store(1, std::memory_order_release);
+  // A kill sees this thread's own stores in program order: only the compiler must keep it.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  RHEO_FAULT_POINT("journal-committed");
+  redo(owner);
+}
+
+/// Steps 3 to 5 of the protocol; doing them twice is doing them once.
+void FlowTable::redo(RowOwner* owner) {
+  Journal& journal = file_.journal();
+  state(journal.entry_index) = journal.entry;
+  RHEO_FAULT_POINT("entry-copied");
+  if (journal.has_record == 1) outbox_.put(journal.record, journal.outbox_position);
+  RHEO_FAULT_POINT("record-offered");
+  if (journal.source.kind != RowPlace::Kind::nowhere) {
+    RHEO_ASSERT(owner != nullptr);
+    owner->release(journal.source);
+  }
+  RHEO_FAULT_POINT("source-released");
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const std::atomic_ref<std::uint64_t> committed(journal.committed);
+  committed.store(0, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  RHEO_FAULT_POINT("journal-empty");
+}
+
+bool FlowTable::expire(std::uint64_t now_ns) {
+  std::uint64_t budget = outbox_.capacity() / 2;
+  std::uint32_t entry = 0;
+  while (budget > 0 && wheel_->take_due(now_ns, entry)) {
+    const EntryState& flow = state(entry);
+    if (flow.last_ns + idle_timeout_ns(flow, timeouts_) <= now_ns) {
+      end_flow(entry, idle_end_reason(flow));
+      --budget;
+      continue;
+    }
+    if (unreported(flow).packets > 0 && flow.window_first_ns + timeouts_.max_record_interval_ns <= now_ns) {
+      cut_flow(entry);
+      --budget;
+    }
+    wheel_->schedule(entry, deadline(flow));
+  }
+  outbox_.wake();
+  return budget > 0;
+}
+
+std::uint32_t FlowTable::close_some(std::uint64_t limit) {
+  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
+  for (; next_to_close_ < used && limit > 0; ++next_to_close_) {
+    if (state(next_to_close_).flow_id == 0) continue;
+    end_flow(next_to_close_, EndReason::forced);
+    --limit;
+  }
+  outbox_.wake();
+  if (index_.size() == 0) next_to_close_ = 0;
+  return index_.size();
+}
+
+std::vector<LiveFlow> FlowTable::busiest(std::size_t limit) const {
+  struct Ranked {
+    std::uint64_t bytes;
+    std::uint32_t entry;
+  };
+  std::vector<Ranked> ranked;
+  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    const EntryState& entry = state(i);
+    if (entry.flow_id != 0 && entry.recent_drain == drain_number_) ranked.push_back({entry.recent_bytes, i});
+  }
+  const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(std::min(limit, ranked.size()));
+  std::ranges::partial_sort(ranked, end, [](const Ranked& a, const Ranked& b) { return a.bytes > b.bytes; });
+
+  std::vector<LiveFlow> flows;
+  for (auto it = ranked.begin(); it != end; ++it) {
+    const FlowEntry& flow = file_.entries()[it->entry];
+    flows.push_back({make_record(flow.state, flow.origin, EndReason::active, clock_offset_ns_), it->bytes});
+  }
+  return flows;
+}
+
+TableCounters FlowTable::counters() const {
+  TableCounters counters = counters_;
+  counters.active_flows = index_.size();
+  counters.recorded = outbox_.sum();
+  counters.outbox_pending = outbox_.slowest_pending();
+  return counters;
+}
+
+}  // namespace rheo

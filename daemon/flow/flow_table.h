@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// FlowTable: one entry per biflow. Merges drained rows, each exactly once whatever kills the process, decides when a
+// record ends, and appends finished records to the outbox. Collector's thread; the outbox's cursors are the lanes'.
+//
+// Every change is a redo log of one entry: after-image, finished record and the row's source go to the journal;
+// `committed` is stored; entry, outbox and source follow; `committed` is cleared. Whoever opens the file after a
+// crash repeats what was committed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/flow/expiry_wheel.h"
+#include "daemon/flow/flow_index.h"
+#include "daemon/flow/flow_rules.h"
+#include "daemon/flow/least_recent.h"
+#include "daemon/flow/outbox.h"
+#include "daemon/flow/table_file.h"
+#include "daemon/model/counters.h"
+#include "daemon/model/listeners.h"
+#include "daemon/model/row.h"
+
+namespace rheo {
+
+struct FlowTableOptions {
+  TableFileOptions file;
+  FlowTimeouts timeouts{};
+};
+
+/// A flow as it stands, for a live view.
+struct LiveFlow {
+  FlowRecord record;  // what a record closed now would say
+  std::uint64_t recent_bytes = 0;  // layer-2 octets, both directions, since begin_drain()
+};
+
+class FlowTable {
+ public:
+  /// Opens or makes the file.
+  static Result<std::unique_ptr<FlowTable>> open(const FlowTableOptions& options);
+
+  FlowTable(TableFile file, const FlowTimeouts& timeouts);
+  FlowTable(const FlowTable&) = delete;
+  FlowTable& operator=(const FlowTable&) = delete;
+
+  /// Finishes what a killed process had committed and makes index and timers. Once, before anything else and before
+  /// new packets can be counted into `owner`'s maps.
+  void recover(RowOwner& owner, std::uint64_t now_ns);
+
+  Outbox& outbox() { return outbox_; }
+  const TableFile& file() const { return file_; }
+
+  /// CLOCK_REALTIME minus the rows' clock, for records from now on.
+  void set_clock_offset(std::int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
+  void set_listeners(std::shared_ptr<const Listeners> listeners) { listeners_ = std::move(listeners); }
+
+  /// "recent" counts of live flows start again.
+  void begin_drain() { ++drain_number_; }
+
+  /// Adds every row to its flow and releases it. Never fails: without memory for a new flow the least recently
+  /// seen one is closed.
+  void merge(std::span<const Row> rows, RowOwner& owner);
+
+  /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. At most half of an outbox
+  /// at once, so that lanes have a chance; the rest follows with the next call. True when nothing was left over.
+  bool expire(std::uint64_t now_ns);
+
+  /// Closes up to `limit` flows with a forced end and says how many are left.
+  std::uint32_t close_some(std::uint64_t limit);
+
+  /// The `limit` flows with the most octets since begin_drain(), most first.
+  std::vector<LiveFlow> busiest(std::size_t limit) const;
+
+  TableCounters counters() const;
+
+  /// Removes the file: everything is delivered.
+  void remove_file() { file_.remove(); }
+
+ private:
+  EntryState& state(std::uint32_t entry) const { return file_.entries()[entry].state; }
+  std::uint32_t find(const abi::flow_key& key, std::uint64_t hash) const;
+  void merge_one(const Row& row, std::uint64_t hash, RowOwner& owner);
+  void begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner);
+  void continue_flow(std::uint32_t entry, const Row& row, RowOwner& owner);
+  std::uint32_t take_entry();
+  std::uint64_t next_flow_id();
+  void end_flow(std::uint32_t entry, EndReason reason);
+  void cut_flow(std::uint32_t entry);
+  void stage_record(std::uint32_t entry, EndReason reason);
+  void commit(std::uint32_t entry, const RowPlace& source, RowOwner* owner);
+  void redo(RowOwner* owner);
+  void rebuild(std::uint64_t now_ns);
+  std::uint64_t deadline(const EntryState& entry) const;
+
+  TableFile file_;
+  FlowTimeouts timeouts_;
+  Outbox outbox_;
+  FlowIndex index_;
+  std::optional<ExpiryWheel> wheel_;  // made by recover()
+  LeastRecent least_recent_;
+  std::vector<std::uint32_t> free_;
+  std::shared_ptr<const Listeners> listeners_ = std::make_shared<const Listeners>();
+  std::int64_t clock_offset_ns_ = 0;
+  std::uint64_t hash_seed_ = 0;
+  std::uint32_t drain_number_ = 1;
+  std::uint32_t next_to_close_ = 0;
+  TableCounters counters_;
+};
+
+}  // namespace rheo

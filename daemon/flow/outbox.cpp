@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/flow/outbox.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "daemon/base/assert.h"
+#include "daemon/base/fault_point.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::size_t kRecordWords = sizeof(FlowRecord) / 8;
+static_assert(sizeof(FlowRecord) % 8 == 0 && alignof(FlowRecord) == 8);
+
+std::atomic_ref<std::uint64_t> word(std::uint64_t& value) { return std::atomic_ref<std::uint64_t>(value); }
+
+/// The words of a record in the ring, which a writer and readers touch at the same time.
+std::uint64_t* words_of(FlowRecord& record) { return reinterpret_cast<std::uint64_t*>(&record); }
+
+LaneSlot* find_lane(const TableFile& file, std::string_view name) {
+  for (std::size_t i = 0; i < kMaxLanes; ++i) {
+    if (std::string_view(file.lane(i).name) == name) return &file.lane(i);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Outbox::Outbox(const TableFile& file) : file_(file), mask_(file.header().outbox_records - 1) {
+  // A record that was being written at a crash is written again by the journal, or never was.
+  word(file_.header().outbox_writing).store(head());
+}
+
+std::uint64_t Outbox::head() const { return word(file_.header().outbox_head).load(std::memory_order_acquire); }
+
+FlowCounts Outbox::sum() const {
+  const std::uint64_t position = head();
+  return position == 0 ? FlowCounts{} : file_.outbox()[(position - 1) & mask_].running_sum;
+}
+
+void Outbox::put(const FlowRecord& record, std::uint64_t position) {
+  TableHeader& header = file_.header();
+  word(header.outbox_writing).store(position + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // readers see `writing` before any of the new words
+
+  std::uint64_t words[kRecordWords];
+  std::memcpy(words, &record, sizeof record);
+  std::uint64_t* const place = words_of(file_.outbox()[position & mask_]);
+  for (std::size_t i = 0; i < kRecordWords; ++i) word(place[i]).store(words[i], std::memory_order_relaxed);
+  RHEO_FAULT_POINT("outbox-copied");
+  word(header.outbox_head).store(position + 1, std::memory_order_release);
+}
+
+void Outbox::wake() {
+  { const std::scoped_lock lock(mutex_); }  // a lane between its look and its wait is waiting after this
+  grown_.notify_all();
+}
+
+Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name) {
+  if (name.empty() || name.size() >= kLaneNameBytes)
+    return failure("lane \"" + std::string(name) + "\": a name has 1 to 47 characters");
+  if (LaneSlot* slot = find_lane(file_, name)) return std::make_unique<OutboxCursor>(*this, *slot);
+
+  LaneSlot* slot = find_lane(file_, "");
+  if (slot == nullptr) return failure("lane \"" + std::string(name) + "\": 32 exporters are the most");
+  *slot = LaneSlot{};
+  slot->mark[0] = {.position = head(), .sum = sum(), .file = {}, .losses = {}};
+  std::atomic_signal_fence(std::memory_order_release);
+  std::memcpy(slot->name + 1, name.data() + 1, name.size() - 1);  // the first byte last: it makes the slot used
+  std::atomic_signal_fence(std::memory_order_release);
+  slot->name[0] = name[0];
+  return std::make_unique<OutboxCursor>(*this, *slot);
+}
+
+std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& names) {
+  std::vector<RetiredLane> retired;
+  for (std::size_t i = 0; i < kMaxLanes; ++i) {
+    LaneSlot& slot = file_.lane(i);
+    if (slot.name[0] == '\0' || std::ranges::find(names, std::string_view(slot.name)) != names.end()) continue;
+    retired.push_back({slot.name, head() - slot.mark[slot.current].position});
+    slot.name[0] = '\0';
+  }
+  return retired;
+}
+
+std::uint64_t Outbox::slowest_pending() const {
+  std::uint64_t most = 0;
+  for (std::size_t i = 0; i < kMaxLanes; ++i) {
+    LaneSlot& slot = file_.lane(i);
+    if (slot.name[0] == '\0') continue;
+    const std::uint64_t current = word(slot.current).load(std::memory_order_acquire) & 1U;
+    const std::uint64_t position = word(slot.mark[current].position).load(std::memory_order_relaxed);
+    const std::uint64_t end = head();
+    most = std::max(most, end > position ? end - position : 0);
+  }
+  return most;
+}
+
+OutboxCursor::OutboxCursor(Outbox& outbox, LaneSlot& slot) : outbox_(outbox), slot_(slot) { rewind(); }
+
+bool OutboxCursor::next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
+                        const std::stop_token& stop) {
+  RHEO_ASSERT(position_ == load_mark().position);
+  batch.records.clear();
+  while (wait_for_record(deadline_ns, stop)) {
+    batch.first_position = position_;
+    while (batch.records.size() < limit && position_ < outbox_.head()) {
+      FlowRecord& record = batch.records.emplace_back();
+      if (!copy(position_, record)) {
+        batch.records.pop_back();
+        break;
+      }
+      sum_ = record.running_sum;
+      ++position_;
+    }
+    if (!batch.records.empty()) return true;
+    skip_overtaken(word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire));
+  }
+  return false;
+}
+
+bool OutboxCursor::wait_for_record(std::uint64_t deadline_ns, const std::stop_token& stop) {
+  const auto there = [this] { return position_ < outbox_.head(); };
+  if (there()) return true;
+  // std::chrono::steady_clock is CLOCK_MONOTONIC in libstdc++.
+  const std::chrono::steady_clock::time_point deadline{
+      std::chrono::nanoseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(deadline_ns, INT64_MAX)))};
+  std::unique_lock lock(outbox_.mutex_);
+  return outbox_.grown_.wait_until(lock, stop, deadline, there);
+}
+
+bool OutboxCursor::copy(std::uint64_t position, FlowRecord& record) const {
+  std::uint64_t words[kRecordWords];
+  std::uint64_t* const place = words_of(outbox_.file_.outbox()[position & outbox_.mask_]);
+  for (std::size_t i = 0; i < kRecordWords; ++i) words[i] = word(place[i]).load(std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const std::uint64_t writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_relaxed);
+  if (writing > position + outbox_.capacity()) return false;
+  std::memcpy(&record, words, sizeof record);
+  return true;
+}
+
+/// The ring has overtaken us: go to the oldest record that is still whole. What lies between is the
+/// difference of the two running sums.
+void OutboxCursor::skip_overtaken(std::uint64_t writing) {
+  while (writing > position_ + outbox_.capacity()) {
+    // A little further than the oldest, so that the writer is not right behind us again.
+    const std::uint64_t oldest = writing - outbox_.capacity() + std::min<std::uint64_t>(64, outbox_.capacity() / 2);
+    const std::uint64_t target = std::min(oldest, outbox_.head() - 1);
+    FlowRecord record;
+    if (copy(target, record)) {
+      const FlowCounts before = record.running_sum - record_counts(record);
+      const std::scoped_lock lock(mark_mutex_);
+      LaneMark mark = slot_.mark[slot_.current];
+      mark.losses.records += target - position_;
+      mark.losses.counts += before - sum_;
+      mark.position = position_ = target;
+      mark.sum = sum_ = before;
+      store_mark(mark);
+      return;
+    }
+    writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire);
+  }
+}
+
+void OutboxCursor::acknowledge(std::uint64_t position, const FileMark& file) {
+  const std::scoped_lock lock(mark_mutex_);
+  LaneMark mark = slot_.mark[slot_.current];
+  RHEO_ASSERT(position == position_);  // batches are acknowledged one by one, as they were handed out
+  mark.position = position;
+  mark.sum = sum_;
+  mark.file = file;
+  store_mark(mark);
+}
+
+void OutboxCursor::give_up(const FlowBatch& batch, const FileMark& file) {
+  const std::scoped_lock lock(mark_mutex_);
+  RHEO_ASSERT(batch.end_position() == position_);
+  LaneMark mark = slot_.mark[slot_.current];
+  mark.losses.records += batch.size();
+  for (const FlowRecord& record : batch.records) mark.losses.counts += record_counts(record);
+  mark.position = position_;
+  mark.sum = sum_;
+  mark.file = file;
+  store_mark(mark);
+}
+
+void OutboxCursor::rewind() {
+  const std::scoped_lock lock(mark_mutex_);
+  const LaneMark& mark = slot_.mark[slot_.current];
+  position_ = mark.position;
+  sum_ = mark.sum;
+}
+
+/// The other copy is filled, then becomes the current one by a single store.
+void OutboxCursor::store_mark(const LaneMark& mark) {
+  const std::uint64_t other = slot_.current ^ 1U;
+  LaneMark& place = slot_.mark[other];
+  word(place.position).store(mark.position, std::memory_order_relaxed);
+  place.sum = mark.sum;
+  place.file = mark.file;
+  place.losses = mark.losses;
+  RHEO_FAULT_POINT("lane-mark-written");
+  word(slot_.current).store(other, std::memory_order_release);
+  RHEO_FAULT_POINT("lane-mark-current");
+}
+
+LaneMark OutboxCursor::load_mark() const {
+  const std::scoped_lock lock(mark_mutex_);
+  return slot_.mark[slot_.current];
+}
+
+FileMark OutboxCursor::file_mark() const { return load_mark().file; }
+RecordLosses OutboxCursor::losses() const { return load_mark().losses; }
+
+std::uint64_t OutboxCursor::pending() const {
+  const std::uint64_t position = load_mark().position;
+  const std::uint64_t end = outbox_.head();
+  return end > position ? end - position : 0;
+}
+
+}  // namespace rheo

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Outbox: the bounded ring of finished records in the table's file. The collector appends and never waits; each
+// lane reads through an OutboxCursor at its own pace and acknowledges. Whoever is overtaken loses the oldest.
+//
+// Records are copied word by word with relaxed atomics between two loads of the writer's position, so a reader
+// that was overtaken while copying notices and throws the copy away.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/flow/table_file.h"
+#include "daemon/model/flow_batch.h"
+
+namespace rheo {
+
+class OutboxCursor;
+
+/// Records that a lane which is not configured any more had not delivered.
+struct RetiredLane {
+  std::string name;
+  std::uint64_t records = 0;
+};
+
+class Outbox {
+ public:
+  /// The file outlives the outbox, and the outbox its cursors.
+  explicit Outbox(const TableFile& file);
+
+  /// Position of the next record. Any thread.
+  std::uint64_t head() const;
+  std::uint64_t capacity() const { return mask_ + 1; }
+
+  /// FlowRecord::running_sum of the newest record. Collector's thread.
+  FlowCounts sum() const;
+
+  /// Stores the record at `position`, which is head() or, when redone after a crash, the one before.
+  /// Collector's thread.
+  void put(const FlowRecord& record, std::uint64_t position);
+
+  /// Wakes waiting lanes. Collector's thread, once a batch.
+  void wake();
+
+  /// The lane's place of an earlier process, or a new one at head(). Fails when kMaxLanes names are taken,
+  /// or the name is too long. Before the lanes run.
+  Result<std::unique_ptr<OutboxCursor>> open_cursor(std::string_view name);
+
+  /// Forgets the lanes that are not in `names`. Before the lanes run.
+  std::vector<RetiredLane> retire_lanes(const std::vector<std::string>& names);
+
+  /// Records that the slowest lane has not acknowledged; 0 without lanes. Any thread.
+  std::uint64_t slowest_pending() const;
+
+ private:
+  friend class OutboxCursor;  // the two ends of one ring
+
+  const TableFile& file_;
+  std::uint64_t mask_;
+  std::mutex mutex_;  // for the wait only
+  std::condition_variable_any grown_;
+};
+
+/// A lane's end of the outbox.
+class OutboxCursor final : public RecordCursor {
+ public:
+  OutboxCursor(Outbox& outbox, LaneSlot& slot);
+
+  bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns, const std::stop_token& stop) override;
+  void acknowledge(std::uint64_t position, const FileMark& mark) override;
+  void give_up(const FlowBatch& batch, const FileMark& mark) override;
+  void rewind() override;
+  FileMark file_mark() const override;
+  RecordLosses losses() const override;
+  std::uint64_t pending() const override;
+
+ private:
+  bool wait_for_record(std::uint64_t deadline_ns, const std::stop_token& stop);
+  bool copy(std::uint64_t position, FlowRecord& record) const;
+  void skip_overtaken(std::uint64_t writing);
+  void store_mark(const LaneMark& mark);
+  LaneMark load_mark() const;
+
+  Outbox& outbox_;
+  LaneSlot& slot_;
+  std::uint64_t position_ = 0;  // of the next record to hand out
+  FlowCounts sum_;              // running sum before position_
+  mutable std::mutex mark_mutex_;  // marks are asked from other threads too
+};
+
+}  // namespace rheo
