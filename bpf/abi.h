@@ -12,7 +12,8 @@
 #include <linux/types.h>
 
 #ifdef __cplusplus
-namespace rheo::abi {
+namespace rheo::abi
+{
 #define ABI_ASSERT(condition) static_assert(condition)
 #else
 #define ABI_ASSERT(condition) _Static_assert(condition, #condition)
@@ -33,10 +34,10 @@ enum tunnel_type {
 	TUNNEL_GENEVE,
 	TUNNEL_GRE,
 	TUNNEL_NVGRE,
-	TUNNEL_IPIP,  /* IPv4 in IPv4 */
-	TUNNEL_6IN4,  /* IPv6 in IPv4 */
-	TUNNEL_4IN6,  /* ip6tnl, IPv4 in IPv6 */
-	TUNNEL_6IN6,  /* ip6tnl, IPv6 in IPv6 */
+	TUNNEL_IPIP,	   /* IPv4 in IPv4 */
+	TUNNEL_6IN4,	   /* IPv6 in IPv4 */
+	TUNNEL_4IN6,	   /* ip6tnl, IPv4 in IPv6 */
+	TUNNEL_6IN6,	   /* ip6tnl, IPv6 in IPv6 */
 	TUNNEL_TYPE_COUNT, /* keep last */
 };
 
@@ -88,10 +89,10 @@ enum flow_hooks {
 
 /* direction_counts.marks */
 enum flow_marks {
-	MARK_FRAGMENT = 0x01,	/* a fragment was among the packets */
-	MARK_TRUNCATED = 0x02,	/* a packet ended before its transport header did */
-	MARK_WIREGUARD = 0x04,	/* a WireGuard message by port, type and reserved bytes */
-	MARK_UNDECODED = 0x08,	/* a tunnel whose inner packet could not be parsed */
+	MARK_FRAGMENT = 0x01,  /* a fragment was among the packets */
+	MARK_TRUNCATED = 0x02, /* a packet ended before its transport header did */
+	MARK_WIREGUARD = 0x04, /* a WireGuard message by port, type and reserved bytes */
+	MARK_UNDECODED = 0x08, /* a tunnel whose inner packet could not be parsed */
 };
 
 /* What was counted in one direction. Octets at layer 2 are l3_bytes + l2_surplus. */
@@ -114,9 +115,9 @@ struct hot_row {
 	struct flow_key key;
 	struct direction_counts direction[2];
 	__u64 first_ns;
-	__u64 last_ns;	       /* >= first_ns */
-	__u64 owner;	       /* 0: not attributed yet */
-	__u8 first_direction;  /* of the row's first packet: 0 or 1 */
+	__u64 last_ns;	      /* >= first_ns */
+	__u64 owner;	      /* 0: not attributed yet */
+	__u8 first_direction; /* of the row's first packet: 0 or 1 */
 	__u8 zero[7];
 };
 ABI_ASSERT(sizeof(struct hot_row) == 128);
@@ -126,16 +127,17 @@ ABI_ASSERT(sizeof(struct hot_row) == 128);
 struct cold_row {
 	__u8 source_mac[6]; /* zero on links without a link layer; of the outer frame */
 	__u8 destination_mac[6];
-	__u32 flow_label;	  /* 20 bits, host order; of the inner packet in a tunnel */
-	__u8 outer_source[16];	  /* tunnel end points, zero where there is no tunnel */
+	__u32 flow_label;      /* 20 bits, host order; of the inner packet in a tunnel */
+	__u8 outer_source[16]; /* tunnel end points, zero where there is no tunnel */
 	__u8 outer_destination[16];
 	__be16 outer_source_port; /* 0 for tunnels without ports */
 	__be16 outer_destination_port;
-	__u16 inner_vlan;	  /* VLAN id of the second tag, 0 where there is none */
-	__u8 outer_protocol;	  /* IP protocol that carried the tunnel, else 0 */
-	__u8 mpls_count;	  /* labels met, 0 to 4 */
-	__u16 mpls_top_high;	  /* label of the top entry >> 4 */
-	__u8 mpls_top_low;	  /* its low 4 bits */
+	__u16 inner_vlan; /* VLAN id of the second tag, or the inner frame's; 0 where there is none
+			   */
+	__u8 outer_protocol; /* IP protocol that carried the tunnel, else 0 */
+	__u8 mpls_count;     /* labels met, 0 to 4 */
+	__u16 mpls_top_high; /* label of the top entry >> 4 */
+	__u8 mpls_top_low;   /* its low 4 bits */
 	__u8 zero[5];
 };
 ABI_ASSERT(sizeof(struct cold_row) == 64);
@@ -164,12 +166,12 @@ ABI_ASSERT(sizeof(struct evicted_row) == 192);
 
 /* Why a packet that was seen is in no row. Bytes of these are layer-2 octets. */
 enum drop_reason {
-	DROP_NOT_IP,	    /* ARP, LLDP, an unknown EtherType */
-	DROP_TRUNCATED,	    /* the packet ends inside its link or IP header */
-	DROP_MALFORMED,	    /* the IP header contradicts itself */
-	DROP_TOO_DEEP,	    /* more VLAN tags, MPLS labels or extension headers than are followed */
-	DROP_EVICTED_FULL,  /* the flow cache's set and the ring buffer `evicted` are full */
-	DROP_REASON_COUNT,  /* keep last */
+	DROP_NOT_IP,	   /* ARP, LLDP, an unknown EtherType */
+	DROP_TRUNCATED,	   /* the packet ends inside its link or IP header */
+	DROP_MALFORMED,	   /* the IP header contradicts itself */
+	DROP_TOO_DEEP,	   /* more VLAN tags, MPLS labels or extension headers than are followed */
+	DROP_EVICTED_FULL, /* the flow cache's set and the ring buffer `evicted` are full */
+	DROP_REASON_COUNT, /* keep last */
 };
 
 struct drop_count {
@@ -183,10 +185,10 @@ struct cpu_counters {
 	__u64 seen_packets;
 	__u64 seen_bytes; /* layer-2 octets */
 	struct drop_count drop[DROP_REASON_COUNT];
-	__u64 evicted_rows;	  /* rows sent to the ring buffer */
-	__u64 nonlinear_packets;  /* parsed from a copy of their headers */
-	__u64 fragments_unknown;  /* later fragments whose first was not seen: ports 0/0 */
-	__u64 claimed;		  /* PREEMPT_RT: the partition's owner flag */
+	__u64 evicted_rows;	 /* rows sent to the ring buffer */
+	__u64 nonlinear_packets; /* parsed from a copy of their headers */
+	__u64 fragments_unknown; /* later fragments whose first was not seen: ports 0/0 */
+	__u64 claimed;		 /* PREEMPT_RT: the partition's owner flag */
 	__u64 zero[16];
 };
 ABI_ASSERT(sizeof(struct cpu_counters) == 256);
@@ -204,8 +206,8 @@ struct parse_settings {
 	__u16 vxlan_ports[MAX_TUNNEL_PORTS];
 	__u16 geneve_ports[MAX_TUNNEL_PORTS];
 	__u16 wireguard_ports[MAX_TUNNEL_PORTS];
-	/* Bit (port * 0x9E37 >> 10 & 63) is set for every port above: most packets
-	 * are known not to be tunnels by one test. */
+	/* tunnel_port_bit() of every port above that is not 0: most packets are
+	 * known not to be tunnels by one test. */
 	__u64 tunnel_port_filter;
 	__u8 decapsulate_gre;
 	__u8 decapsulate_ipip;
@@ -213,22 +215,28 @@ struct parse_settings {
 };
 ABI_ASSERT(sizeof(struct parse_settings) == 64);
 
+/* A port's bit in parse_settings.tunnel_port_filter; host order. */
+static inline __u64 tunnel_port_bit(__u16 port)
+{
+	return 1ULL << ((port * 0x9E37u & 0xffff) >> 10);
+}
+
 /* Constants of a loaded program, written between open and load into its
  * read-only data (`const volatile struct meter_settings settings`). */
 struct meter_settings {
 	struct parse_settings parse;
-	__u64 hash_seed[8];
-	__u32 partition_sets;	/* sets of one CPU's partition, a power of two */
-	__u32 partition_count;	/* a CPU with a number from here on has no partition */
+	__u64 hash_seed[8];	 /* random, each odd */
+	__u32 partition_sets;	 /* sets of one CPU's partition, a power of two */
+	__u32 partition_count;	 /* a CPU with a number from here on has no partition */
 	__u32 ring_wakeup_bytes; /* wake the collector when `evicted` holds more */
-	__u8 netns_number;	/* high 8 bits of flow_key.link */
-	__u8 claim_partition;	/* PREEMPT_RT: claim before use */
+	__u8 netns_number;	 /* high 8 bits of flow_key.link */
+	__u8 claim_partition;	 /* PREEMPT_RT: claim before use */
 	__u8 zero[2];
 };
 ABI_ASSERT(sizeof(struct meter_settings) == 144);
 
 #ifdef __cplusplus
-}  // namespace rheo::abi
+} // namespace rheo::abi
 #endif
 
 #endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/cursor.h: how the parser reads bytes, and where it is.
+ *
+ * No maps, no helpers, no globals: compiled into the BPF object and, as C++,
+ * into whatever parses packets in user space. Any thread.
+ */
+#ifndef RHEO_BPF_CURSOR_H
+#define RHEO_BPF_CURSOR_H
+
+#include "bpf/abi.h"
+
+#define BPF_INLINE		static inline __attribute__((always_inline))
+#define BPF_LIKELY(condition)	__builtin_expect(!!(condition), 1)
+#define BPF_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+#ifdef __cplusplus
+namespace rheo::abi
+{
+#endif
+
+/* Which memory a packet is read from; a constant wherever it is passed. */
+enum parse_memory {
+	/* The packet itself, checked against its end. Common packets only: the
+	 * rest is PARSE_COPY, so that the path of most packets stays short. */
+	MEMORY_PACKET,
+	/* A copy of at most MAX_HEADER_BYTES, checked by its number of bytes. In
+	 * BPF it must be followed by 64 more bytes that may be read. */
+	MEMORY_COPY,
+};
+
+struct cursor {
+	const __u8 *data; /* the packet's first byte */
+	const __u8 *end;  /* MEMORY_PACKET: end of the memory */
+	__u64 available;  /* MEMORY_COPY: bytes in the memory */
+	__u64 offset;	  /* from data to the next header */
+	__u64 length;	  /* of the packet, which may be longer than the memory */
+	__u64 zero;	  /* 0; MEMORY_COPY: but no verifier may know that */
+};
+
+/* Moves behind a header. A verifier that does not know how far this was need not
+ * follow what comes next once for every way of getting there. */
+BPF_INLINE void advance(struct cursor *c, __u64 bytes)
+{
+	c->offset += bytes + c->zero;
+}
+
+/* Loads from memory of any alignment. In BPF the kernel or the JIT sees to it;
+ * a byte-wise copy there would cost what the parser has to save. */
+#ifdef __bpf__
+#define LOAD_AS(type, from) (*(const type *)(from))
+#else
+#define LOAD_AS(type, from)                                          \
+	(__extension__({                                             \
+		type loaded_;                                        \
+		__builtin_memcpy(&loaded_, (from), sizeof(loaded_)); \
+		loaded_;                                             \
+	}))
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FROM_BE16(value) __builtin_bswap16(value)
+#define FROM_BE32(value) __builtin_bswap32(value)
+#define FROM_BE64(value) __builtin_bswap64(value)
+/* A word of memory from two halves in the order of their addresses. */
+#define WORD64(low_address, high_address) ((__u64)(low_address) | (__u64)(high_address) << 32)
+#define WORD32(low_address, high_address) ((__u32)(low_address) | (__u32)(high_address) << 16)
+#define WORD16(low_address, high_address) ((__u16)((low_address) | (high_address) << 8))
+#else
+#define FROM_BE16(value)		  ((__u16)(value))
+#define FROM_BE32(value)		  ((__u32)(value))
+#define FROM_BE64(value)		  ((__u64)(value))
+#define WORD64(low_address, high_address) ((__u64)(low_address) << 32 | (__u64)(high_address))
+#define WORD32(low_address, high_address) ((__u32)(low_address) << 16 | (__u32)(high_address))
+#define WORD16(low_address, high_address) ((__u16)((low_address) << 8 | (high_address)))
+#endif
+
+BPF_INLINE __u16 load_be16(const __u8 *from)
+{
+	return FROM_BE16(LOAD_AS(__u16, from));
+}
+
+BPF_INLINE __u32 load_be32(const __u8 *from)
+{
+	return FROM_BE32(LOAD_AS(__u32, from));
+}
+
+/* The `size` bytes (1 to 64) at an offset, or NULL where they are not in memory. */
+BPF_INLINE const __u8 *bytes_at(const struct cursor *c, __u64 offset, const __u64 size,
+				const int memory)
+{
+	if (memory == MEMORY_PACKET) {
+		const __u8 *bytes = c->data + offset;
+
+		return bytes + size > c->end ? 0 : bytes;
+	}
+	if (offset + size > c->available || offset >= MAX_HEADER_BYTES)
+		return 0;
+#ifdef __bpf__
+	/* Says the same as the test above, in a way that no verifier loses. */
+	__asm__ volatile("%0 &= 255" : "+r"(offset));
+#endif
+	return c->data + offset;
+}
+
+BPF_INLINE const __u8 *next_bytes(const struct cursor *c, const __u64 size, const int memory)
+{
+	return bytes_at(c, c->offset, size, memory);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/flow.bpf.c: the programs that meter interfaces, for TCX and clsact alike.
+ *
+ * One program per direction and kind of link; `_rt` ones are for PREEMPT_RT and
+ * are not loaded unless asked for. None changes a packet's fate.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/meter.h"
+#include "bpf/fragments.h"
+
+enum {
+	VERDICT_NEXT = -1, /* TCX_NEXT, and TC_ACT_UNSPEC for clsact */
+};
+
+BPF_INLINE struct scratch *scratch_at(__u32 place)
+{
+	return bpf_map_lookup_elem(&scratch_places, &place);
+}
+
+/* A place for a copy on this CPU, SCRATCH_PLACES where all are in use. */
+BPF_INLINE __u32 take_scratch(const __u32 mode)
+{
+	__u32 place;
+
+	if (!(mode & METER_RT))
+		return 0;
+	for (place = 0; place < SCRATCH_PLACES; place++) {
+		struct scratch *scratch = scratch_at(place);
+
+		if (scratch && !__sync_lock_test_and_set(&scratch->taken, 1))
+			break;
+	}
+	return place;
+}
+
+BPF_INLINE void free_scratch(__u32 place, const __u32 mode)
+{
+	struct scratch *scratch = mode & METER_RT ? scratch_at(place) : 0;
+
+	if (scratch)
+		__sync_lock_test_and_set(&scratch->taken, 0);
+}
+
+BPF_INLINE void drop_unparsed(struct cpu_counters *counters, const struct parse_input *in,
+			      int reason, const __u32 mode)
+{
+	const __u64 octets = unparsed_octets(in);
+
+	BUMP(counters->seen_packets, 1, mode);
+	BUMP(counters->seen_bytes, octets, mode);
+	count_drop(counters, reason, 1, octets, mode);
+}
+
+/* Copies as much of the packet as the parser may look at. */
+BPF_INLINE __u32 copy_headers(struct scratch *scratch, const struct __sk_buff *skb)
+{
+	__u64 bytes = skb->len;
+
+	if (bytes > MAX_HEADER_BYTES)
+		bytes = MAX_HEADER_BYTES;
+	__asm__ volatile("" : "+r"(bytes)); /* the tests below are the verifier's: none may go */
+	if (bytes == 0 || bytes > MAX_HEADER_BYTES)
+		return 0;
+	if (bpf_skb_load_bytes(skb, 0, scratch->header, bytes))
+		return 0;
+	return bytes;
+}
+
+/* Packets that the short path does not know are parsed from a copy, in three
+ * functions. None is inlined or static, so that each is verified by itself and
+ * once; what they share is in scratch_at(place). */
+
+__attribute__((noinline)) int parse_copy(struct __sk_buff *skb, __u32 mode, __u32 place)
+{
+	struct scratch *scratch = scratch_at(place);
+
+	if (!scratch)
+		return DROP_EVICTED_FULL;
+	describe_packet(skb, &scratch->in, mode);
+	scratch->in.available = copy_headers(scratch, skb);
+	return parse_outer(&scratch->work, scratch->header, &scratch->in, &settings.parse,
+			   &scratch->packet, MEMORY_COPY);
+}
+
+__attribute__((noinline)) int parse_copied_tunnel(__u32 place)
+{
+	struct scratch *scratch = scratch_at(place);
+
+	if (scratch && scratch->work.transport.may_be_tunnel)
+		parse_tunnel(&scratch->work, scratch->header, &scratch->in, &settings.parse,
+			     &scratch->packet);
+	return 0;
+}
+
+BPF_INLINE void account_parsed(struct scratch *scratch, struct metered *m, __u32 ifindex,
+			       const __u32 mode)
+{
+	parse_finish(&scratch->work, &scratch->in, &scratch->packet);
+	if (scratch->packet.fragment)
+		resolve_fragment(&scratch->packet, m->counters, ifindex, mode);
+	m->in = &scratch->in;
+	m->packet = &scratch->packet;
+	m->frame = 0;
+	m->is_copy = 1;
+	account(m, ifindex, mode);
+}
+
+/* `status` is parse_copy()'s. */
+BPF_INLINE int account_copied(struct __sk_buff *skb, const __u32 mode, __u32 place, int status)
+{
+	struct scratch *scratch = scratch_at(place);
+	struct metered m;
+
+	m.cpu = bpf_get_smp_processor_id();
+	m.counters = counters_of(m.cpu);
+	if (!m.counters)
+		return 0;
+	if (!scratch) {
+		struct parse_input in;
+
+		describe_packet(skb, &in, mode);
+		drop_unparsed(m.counters, &in, DROP_EVICTED_FULL, mode);
+		return 0;
+	}
+	if ((__u64)(long)skb->data_end - (__u64)(long)skb->data < scratch->in.length)
+		BUMP(m.counters->nonlinear_packets, 1, mode);
+	if (status == PARSE_OK)
+		account_parsed(scratch, &m, skb->ifindex, mode);
+	else
+		drop_unparsed(m.counters, &scratch->in, status, mode);
+	return 0;
+}
+
+__attribute__((noinline)) int account_copy(struct __sk_buff *skb, __u32 mode, __u32 place,
+					   int status)
+{
+	return account_copied(skb, mode & ~METER_RT, place, status);
+}
+
+__attribute__((noinline)) int account_copy_rt(struct __sk_buff *skb, __u32 mode, __u32 place,
+					      int status)
+{
+	return account_copied(skb, mode | METER_RT, place, status);
+}
+
+BPF_INLINE void meter_copy(struct __sk_buff *skb, const __u32 mode)
+{
+	const __u32 place = take_scratch(mode);
+	const int status = parse_copy(skb, mode, place);
+
+	if (status == PARSE_OK)
+		parse_copied_tunnel(place);
+	if (mode & METER_RT)
+		account_copy_rt(skb, mode, place, status);
+	else
+		account_copy(skb, mode, place, status);
+	free_scratch(place, mode);
+}
+
+/* The path of most packets: headers in their usual order, in linear memory. */
+BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)
+{
+	struct parse_input in;
+	struct parsed_packet packet;
+	struct metered m;
+
+	describe_packet(skb, &in, mode);
+	in.data = (const __u8 *)(long)skb->data;
+	in.end = (const __u8 *)(long)skb->data_end;
+	if (parse_packet(&in, &settings.parse, &packet, MEMORY_PACKET) != PARSE_OK) {
+		meter_copy(skb, mode);
+		return VERDICT_NEXT;
+	}
+	m.cpu = bpf_get_smp_processor_id();
+	m.counters = counters_of(m.cpu);
+	if (!m.counters)
+		return VERDICT_NEXT;
+	m.in = &in;
+	m.packet = &packet;
+	m.frame = mode & METER_ETHERNET ? in.data : 0;
+	m.is_copy = 0;
+	account(&m, skb->ifindex, mode);
+	return VERDICT_NEXT;
+}
+
+SEC("tc")
+int meter_ethernet_ingress(struct __sk_buff *skb)
+{
+	return meter(skb, METER_INGRESS | METER_ETHERNET);
+}
+
+SEC("tc")
+int meter_ethernet_egress(struct __sk_buff *skb)
+{
+	return meter(skb, METER_EGRESS | METER_ETHERNET);
+}
+
+SEC("tc")
+int meter_ip_ingress(struct __sk_buff *skb)
+{
+	return meter(skb, METER_INGRESS);
+}
+
+SEC("tc")
+int meter_ip_egress(struct __sk_buff *skb)
+{
+	return meter(skb, METER_EGRESS);
+}
+
+SEC("?tc")
+int meter_ethernet_ingress_rt(struct __sk_buff *skb)
+{
+	return meter(skb, METER_INGRESS | METER_ETHERNET | METER_RT);
+}
+
+SEC("?tc")
+int meter_ethernet_egress_rt(struct __sk_buff *skb)
+{
+	return meter(skb, METER_EGRESS | METER_ETHERNET | METER_RT);
+}
+
+SEC("?tc")
+int meter_ip_ingress_rt(struct __sk_buff *skb)
+{
+	return meter(skb, METER_INGRESS | METER_RT);
+}
+
+SEC("?tc")
+int meter_ip_egress_rt(struct __sk_buff *skb)
+{
+	return meter(skb, METER_EGRESS | METER_RT);
+}
+
+const char flow_license[] SEC("license") = "Dual BSD/GPL";

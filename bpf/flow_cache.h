@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/flow_cache.h: what is done to a set of the flow cache and to its rows.
+ *
+ * Pure functions on memory, no maps, no helpers: compiled into the BPF object
+ * and, as C++ in namespace rheo::abi, into the tests and the replay of captures.
+ * A set has one writer at a time; whoever calls these sees to it.
+ */
+#ifndef RHEO_BPF_FLOW_CACHE_H
+#define RHEO_BPF_FLOW_CACHE_H
+
+#include "bpf/parse.h"
+
+#ifdef __cplusplus
+namespace rheo::abi
+{
+#endif
+
+enum {
+	/* A row whose sums of 32 bits have come this far is sent away before more is added. */
+	ROW_FULL_SHIFT = 31,
+};
+
+/* Where a key lives: the set by the high half, the tag by the low one. */
+BPF_INLINE __u64 flow_hash(const __u64 *word, const volatile __u64 *seed)
+{
+	/* A product carries differences upwards only, so addresses are multiplied as
+	 * the numbers they are, whose low bits differ most. */
+	__u64 hash = FROM_BE64(word[0]) * seed[0] + FROM_BE64(word[1]) * seed[1];
+
+	hash += FROM_BE64(word[2]) * seed[2] + FROM_BE64(word[3]) * seed[3];
+	hash += word[4] * seed[4] + word[5] * seed[5];
+	hash = (hash ^ hash >> 32) * seed[6];
+	return (hash ^ hash >> 29) * seed[7];
+}
+
+BPF_INLINE __u32 flow_tag(__u64 hash)
+{
+	return (__u32)(hash >> 8) | 1;
+}
+
+/* `sets` is a power of two. */
+BPF_INLINE __u32 flow_set_index(__u64 hash, __u32 sets)
+{
+	return (__u32)(hash >> 40) & (sets - 1);
+}
+
+BPF_INLINE int row_has_key(const struct hot_row *row, const __u64 *word)
+{
+	const __u64 *key = (const __u64 *)(const void *)row;
+
+	return !((key[0] ^ word[0]) | (key[1] ^ word[1]) | (key[2] ^ word[2]) | (key[3] ^ word[3]) |
+		 (key[4] ^ word[4]) | (key[5] ^ word[5]));
+}
+
+/* The way that holds a key, or FLOW_CACHE_WAYS. */
+BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u32 tag)
+{
+	__u32 way;
+
+#ifdef __bpf__
+#pragma unroll
+#endif
+	for (way = 0; way < FLOW_CACHE_WAYS; way++) {
+		if (set->tag[way] == tag && BPF_LIKELY(row_has_key(&set->hot[way], word)))
+			return way;
+	}
+	return FLOW_CACHE_WAYS;
+}
+
+/* The way for a new row: a free one, else that of the least recently seen row. */
+BPF_INLINE __u32 choose_way(const struct flow_set *set)
+{
+	__u64 oldest_ns = ~0ULL;
+	__u32 way, chosen = 0;
+
+#ifdef __bpf__
+#pragma unroll
+#endif
+	for (way = 0; way < FLOW_CACHE_WAYS; way++) {
+		if (!set->tag[way])
+			return way;
+		if (set->hot[way].last_ns < oldest_ns) {
+			oldest_ns = set->hot[way].last_ns;
+			chosen = way;
+		}
+	}
+	return chosen;
+}
+
+/* Must the row be sent away and begun anew before this packet is added? Its
+ * connection is over and this is the next one's SYN, or its sums are full. */
+BPF_INLINE int row_is_over(const struct hot_row *row, const struct parsed_packet *packet)
+{
+	const struct direction_counts *counts = row->direction;
+	const __u32 sums =
+		counts[0].packets | counts[0].l2_surplus | counts[1].packets | counts[1].l2_surplus;
+
+	if (BPF_UNLIKELY(sums >> ROW_FULL_SHIFT))
+		return 1;
+	return BPF_UNLIKELY(packet->tcp_flags & FLAG_SYN_ONLY) &&
+	       (counts[0].flags | counts[1].flags) & (FLAG_FIN | FLAG_RST);
+}
+
+/* Would the row's sums wrap around? */
+BPF_INLINE int row_would_wrap(const struct hot_row *row, const struct parsed_packet *packet,
+			      const struct octets *octets)
+{
+	const struct direction_counts *counts = &row->direction[packet->direction & 1];
+
+	return counts->packets + (__u64)octets->packets > 0xffffffffULL ||
+	       counts->l2_surplus + (octets->l2 - octets->l3) > 0xffffffffULL;
+}
+
+/* Begins a row without packets. `word` is its key, link included. */
+BPF_INLINE void row_start(struct hot_row *row, const __u64 *word,
+			  const struct parsed_packet *packet, __u64 now_ns)
+{
+	__u64 *to = (__u64 *)(void *)row;
+	int i;
+
+	to[0] = word[0];
+	to[1] = word[1];
+	to[2] = word[2];
+	to[3] = word[3];
+	to[4] = word[4];
+	to[5] = word[5];
+#ifdef __bpf__
+#pragma unroll
+#endif
+	for (i = 6; i < 12; i++)
+		to[i] = 0;
+	row->first_ns = now_ns;
+	row->last_ns = now_ns;
+	row->owner = 0;
+	/* first_direction and the zeros behind it */
+	to[15] = WORD64(WORD32(WORD16(packet->direction, 0), 0), 0);
+}
+
+/* Adds a packet to its row. `now_ns` may be earlier than the row's last. */
+BPF_INLINE void row_add(struct hot_row *row, const struct parsed_packet *packet,
+			const struct octets *octets, __u8 hook, __u64 now_ns)
+{
+	/* & 1 tells the verifier what the type does not. */
+	struct direction_counts *counts = &row->direction[packet->direction & 1];
+
+	if (!counts->packets) {
+		counts->ttl = packet->ttl;
+		counts->tos = packet->tos;
+		counts->flags = packet->icmp;
+	}
+	counts->l3_bytes += octets->l3;
+	counts->packets += octets->packets;
+	counts->l2_surplus += (__u32)(octets->l2 - octets->l3);
+	counts->flags |= packet->tcp_flags;
+	counts->hooks |= hook;
+	counts->marks |= packet->marks;
+	if (now_ns > row->last_ns)
+		row->last_ns = now_ns;
+}
+
+/* Writes the cold row of a packet that was parsed from a copy. */
+BPF_INLINE void cold_start(struct cold_row *cold, const struct parsed_packet *packet)
+{
+	const __u64 *from = (const __u64 *)(const void *)&packet->cold;
+	__u64 *to = (__u64 *)(void *)cold;
+
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+	to[3] = from[3];
+	to[4] = from[4];
+	to[5] = from[5];
+	to[6] = from[6];
+	to[7] = from[7];
+	cold->flow_label = packet->flow_label;
+}
+
+/* The same for a packet parsed in its own memory, which has no tunnel, labels or
+ * second tag. `frame` is its Ethernet header, NULL where it has none. */
+BPF_INLINE void cold_start_plain(struct cold_row *cold, const struct parsed_packet *packet,
+				 const __u8 *frame)
+{
+	cold_clear(cold);
+	if (frame)
+		copy_macs(cold, frame);
+	cold->flow_label = packet->flow_label;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

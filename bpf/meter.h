@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/meter.h: what a program does with one packet: parse, find its row, count.
+ *
+ * Every packet that is seen ends in a row, here or in `evicted`, or in one
+ * drop_reason. Runs on the packet's CPU with bottom halves disabled; where that
+ * does not exclude others (PREEMPT_RT), METER_RT claims what it writes.
+ */
+#ifndef RHEO_BPF_METER_H
+#define RHEO_BPF_METER_H
+
+#include "bpf/flow_cache.h"
+#include "bpf/maps.h"
+#include "bpf/clock.h"
+
+/* How a program meters. */
+enum meter_mode {
+	METER_INGRESS = HOOK_INGRESS,
+	METER_EGRESS = HOOK_EGRESS,
+	METER_HOOKS = METER_INGRESS | METER_EGRESS,
+	METER_ETHERNET = 0x10, /* data begins with an Ethernet header, else with IP */
+	METER_RT = 0x20, /* a constant in every program: older kernels refuse its instructions */
+};
+
+/* A packet on its way into a row. */
+struct metered {
+	const struct parse_input *in;
+	const struct parsed_packet *packet;
+	struct cpu_counters *counters;
+	const __u8 *frame; /* see cold_start_plain(); unused when parsed from a copy */
+	__u32 cpu;
+	int is_copy;
+	__u64 word[6]; /* the key, link included */
+	struct octets octets;
+};
+
+/* Keeps the compiler from a copy of what follows for each value of a variable: the
+ * verifier would follow each, and the processor's caches hold them. */
+#define KEEP_UNKNOWN(variable) __asm__ volatile("" : "+r"(variable))
+
+#define BUMP(counter, value, mode)                                 \
+	do {                                                       \
+		if ((mode) & METER_RT)                             \
+			__sync_fetch_and_add(&(counter), (value)); \
+		else                                               \
+			(counter) += (value);                      \
+	} while (0)
+
+BPF_INLINE struct cpu_counters *counters_of(__u32 cpu)
+{
+	return bpf_map_lookup_elem(&counters, &cpu);
+}
+
+BPF_INLINE void count_drop(struct cpu_counters *counters, int reason, __u64 packets, __u64 bytes,
+			   const __u32 mode)
+{
+	struct drop_count *drop;
+
+	if ((__u32)reason >= DROP_REASON_COUNT)
+		reason = DROP_MALFORMED; /* cannot happen; the verifier asks */
+	drop = &counters->drop[reason];
+	BUMP(drop->packets, packets, mode);
+	BUMP(drop->bytes, bytes, mode);
+}
+
+BPF_INLINE void write_cold(struct cold_row *cold, const struct metered *m)
+{
+	if (m->is_copy)
+		cold_start(cold, m->packet);
+	else
+		cold_start_plain(cold, m->packet, m->frame);
+}
+
+/* Wakes the collector only when there is much to read: it looks by itself once a drain_interval. */
+BPF_INLINE void submit_row(struct evicted_row *row)
+{
+	const __u64 waiting = bpf_ringbuf_query(&evicted, BPF_RB_AVAIL_DATA);
+
+	bpf_ringbuf_submit(row, waiting >= settings.ring_wakeup_bytes ? BPF_RB_FORCE_WAKEUP
+								      : BPF_RB_NO_WAKEUP);
+}
+
+/* Sends a row of the cache away; its place is then free. False where `evicted` is full. */
+BPF_INLINE int evict_row(const struct hot_row *hot, const struct cold_row *cold,
+			 struct cpu_counters *counters, const __u32 mode)
+{
+	struct evicted_row *row = bpf_ringbuf_reserve(&evicted, sizeof(*row), 0);
+
+	if (!row)
+		return 0;
+	__builtin_memcpy(&row->hot, hot, sizeof(row->hot));
+	__builtin_memcpy(&row->cold, cold, sizeof(row->cold));
+	submit_row(row);
+	BUMP(counters->evicted_rows, 1, mode);
+	return 1;
+}
+
+/* Sends a packet that has no place in the cache as a row of its own. */
+BPF_INLINE int evict_packet(const struct metered *m, const __u32 mode)
+{
+	struct evicted_row *row = bpf_ringbuf_reserve(&evicted, sizeof(*row), 0);
+	__u64 now_ns;
+
+	if (!row)
+		return 0;
+	now_ns = bpf_ktime_get_ns();
+	row_start(&row->hot, m->word, m->packet, now_ns);
+	row_add(&row->hot, m->packet, &m->octets, mode & METER_HOOKS, now_ns);
+	write_cold(&row->cold, m);
+	submit_row(row);
+	BUMP(m->counters->evicted_rows, 1, mode);
+	return 1;
+}
+
+BPF_INLINE void fill_way(struct flow_set *set, __u32 way, __u32 tag, const struct metered *m,
+			 const __u32 mode)
+{
+	const __u64 now_ns = bpf_ktime_get_ns();
+
+	write_cold(&set->cold[way], m);
+	row_start(&set->hot[way], m->word, m->packet, now_ns);
+	row_add(&set->hot[way], m->packet, &m->octets, mode & METER_HOOKS, now_ns);
+	set->tag[way] = tag;
+}
+
+/* Adds the packet to the row of its flow, which the set may have yet to get.
+ * False where the packet found no place. */
+BPF_INLINE int count_in_set(struct flow_set *set, __u32 tag, const struct metered *m,
+			    const __u32 mode)
+{
+	__u32 way = find_way(set, m->word, tag);
+	const int found = way < FLOW_CACHE_WAYS;
+	struct hot_row *row;
+
+	if (BPF_UNLIKELY(!found))
+		way = choose_way(set);
+	KEEP_UNKNOWN(way);
+	way &= FLOW_CACHE_WAYS - 1;
+	row = &set->hot[way];
+	if (BPF_LIKELY(found) && BPF_LIKELY(!row_is_over(row, m->packet))) {
+		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, coarse_ns());
+		return 1;
+	}
+	if (!set->tag[way] || evict_row(row, &set->cold[way], m->counters, mode)) {
+		fill_way(set, way, tag, m, mode);
+		return 1;
+	}
+	if (!found || row_would_wrap(row, m->packet, &m->octets))
+		return 0;
+	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, coarse_ns());
+	return 1;
+}
+
+/* The set for a hash in this CPU's partition, NULL where the CPU has none. */
+BPF_INLINE struct flow_set *set_for(__u64 hash, __u32 cpu)
+{
+	__u32 index = 0;
+	void *generation = bpf_map_lookup_elem(&flow_cache, &index);
+
+	if (!generation || cpu >= settings.partition_count)
+		return 0;
+	index = cpu * settings.partition_sets + flow_set_index(hash, settings.partition_sets);
+	return bpf_map_lookup_elem(generation, &index);
+}
+
+/* False where the packet found no place. */
+BPF_INLINE int count_packet(const struct metered *m, const __u32 mode)
+{
+	const __u64 hash = flow_hash(m->word, settings.hash_seed);
+	struct flow_set *set;
+	int counted;
+
+	if ((mode & METER_RT) && __sync_lock_test_and_set(&m->counters->claimed, 1))
+		return evict_packet(m, mode);
+	set = set_for(hash, m->cpu);
+	counted = set ? count_in_set(set, flow_tag(hash), m, mode) : evict_packet(m, mode);
+	if (mode & METER_RT)
+		__sync_lock_test_and_set(&m->counters->claimed, 0);
+	return counted;
+}
+
+/* Counts a parsed packet whose input, packet, counters, frame and CPU are set. */
+BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
+{
+	const __u32 link = (ifindex & 0xffffff) | (__u32)settings.netns_number << 24;
+
+	count_octets(m->in, m->packet, &m->octets);
+	m->word[0] = m->packet->word[0];
+	m->word[1] = m->packet->word[1];
+	m->word[2] = m->packet->word[2];
+	m->word[3] = m->packet->word[3];
+	m->word[4] = m->packet->word[4] | WORD64(0, link);
+	m->word[5] = m->packet->word[5];
+	BUMP(m->counters->seen_packets, m->octets.packets, mode);
+	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
+	if (BPF_UNLIKELY(!count_packet(m, mode)))
+		count_drop(m->counters, DROP_EVICTED_FULL, m->octets.packets, m->octets.l2, mode);
+}
+
+BPF_INLINE void describe_packet(const struct __sk_buff *skb, struct parse_input *in,
+				const __u32 mode)
+{
+	in->length = skb->len;
+	in->available = 0;
+	in->gso_size = skb->gso_size;
+	in->gso_segs = in->gso_size ? skb->gso_segs : 0;
+	in->ethertype = (__be16)skb->protocol;
+	in->vlan_present = skb->vlan_present != 0;
+	in->vlan_tci = (__u16)skb->vlan_tci;
+	in->link_layer = mode & METER_ETHERNET ? LINK_ETHERNET : LINK_IP;
+}
+
+#endif
