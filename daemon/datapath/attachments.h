@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attachments: which interfaces are metered, by which kind of hook, and what an earlier rheod left attached.
+// The main thread's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "daemon/base/result.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/datapath/options.h"
+#include "daemon/datapath/pin_directory.h"
+#include "daemon/datapath/programs.h"
+
+namespace rheo {
+
+class Attachments {
+ public:
+  /// Finds the pinned links; those whose interface is gone are removed. `pins` must outlive this.
+  Attachments(Hook hook, const PinDirectory& pins);
+  /// Detaches everything unless it is pinned.
+  ~Attachments();
+  Attachments(const Attachments&) = delete;
+  Attachments& operator=(const Attachments&) = delete;
+
+  /// The promises of Datapath.
+  Status attach(const LinkTarget& target, const ProgramFds& programs);
+  void detach_unwanted();
+  void detach(std::uint32_t ifindex);
+  void detach_all();
+
+ private:
+  struct Place {
+    std::uint32_t ifindex = 0;
+    Direction direction = Direction::ingress;
+    friend auto operator<=>(const Place&, const Place&) = default;
+  };
+  using Links = std::map<Place, UniqueFd>;
+
+  void inherit_links();
+  void inherit_qdiscs();
+  Status attach_link(const Place& place, int program_fd);
+  Status attach_filter(const Place& place, int program_fd);
+  Status need_qdisc(std::uint32_t ifindex);
+  void detach_place(const Place& place);
+  void drop(Links& links, const Place& place);
+  void drop_filters_not_ours_now();
+  void drop_qdisc_if_unused(std::uint32_t ifindex);
+
+  Hook hook_;
+  const PinDirectory* pins_;
+  Links links_;
+  Links inherited_;  // pinned by an earlier process, not yet taken over
+  std::set<Place> filters_;
+  std::set<std::uint32_t> qdiscs_;  // made by us, or by an earlier process of ours
+};
+
+}  // namespace rheo

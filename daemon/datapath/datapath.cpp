@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/datapath/datapath.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "daemon/datapath/attachments.h"
+#include "daemon/datapath/counter_map.h"
+#include "daemon/datapath/evicted_ring.h"
+#include "daemon/datapath/generations.h"
+#include "daemon/datapath/pin_directory.h"
+#include "daemon/datapath/programs.h"
+#include "daemon/datapath/refusal.h"
+#include "daemon/datapath/settings.h"
+#include "daemon/datapath/tcx_link.h"
+
+namespace rheo {
+namespace {
+
+// Pins of the maps. flow_cache is pinned last and unpinned first: where it is, all are.
+constexpr const char* kFlowCache = "flow_cache";
+constexpr const char* kGeneration0 = "generation0";
+constexpr const char* kGeneration1 = "generation1";
+constexpr const char* kEvicted = "evicted";
+constexpr const char* kCounters = "counters";
+constexpr const char* kFragments = "fragments";
+
+/// The maps that hold what was counted.
+struct Maps {
+  Generations generations;
+  EvictedRing ring;
+  CounterMap counters;
+
+  Geometry geometry() const {
+    const std::uint32_t sets = generations.partition_sets();
+    return {.partition_sets = sets,
+            .partition_count = sets == 0 ? 0 : static_cast<std::uint32_t>(generations.sets() / sets),
+            .ring_bytes = ring.bytes()};
+  }
+};
+
+/// The pinned counters where there are any: they go on when the other maps are replaced.
+Result<CounterMap> open_or_create_counters(const PinDirectory& pins) {
+  if (!pins.has(kCounters)) return CounterMap::create();
+  auto fd = pins.get(kCounters);
+  if (!fd) return forward(std::move(fd));
+  return CounterMap::open(*std::move(fd));
+}
+
+Result<Maps> assemble(Result<Generations> generations, Result<EvictedRing> ring,
+                      Result<CounterMap> counters) {
+  if (!generations) return forward(std::move(generations));
+  if (!ring) return forward(std::move(ring));
+  if (!counters) return forward(std::move(counters));
+  return Maps{*std::move(generations), *std::move(ring), *std::move(counters)};
+}
+
+Result<Maps> create_maps(const Geometry& geometry, const PinDirectory& pins) {
+  auto generations = Generations::create(geometry);
+  if (!generations) return forward(std::move(generations));
+  return assemble(std::move(generations), EvictedRing::create(geometry.ring_bytes),
+                  open_or_create_counters(pins));
+}
+
+Result<Maps> open_pinned_maps(const PinDirectory& pins) {
+  auto outer = pins.get(kFlowCache);
+  if (!outer) return forward(std::move(outer));
+  auto first = pins.get(kGeneration0);
+  if (!first) return forward(std::move(first));
+  auto second = pins.get(kGeneration1);
+  if (!second) return forward(std::move(second));
+  auto evicted = pins.get(kEvicted);
+  if (!evicted) return forward(std::move(evicted));
+  auto maps = assemble(Generations::open(*std::move(outer), *std::move(first), *std::move(second)),
+                       EvictedRing::open(*std::move(evicted)), open_or_create_counters(pins));
+  if (!maps) return forward(std::move(maps), fmt::format("take over {}", pins.path()));
+  return maps;
+}
+
+Status pin_maps(const PinDirectory& pins, const Maps& maps) {
+  const std::pair<const char*, int> order[] = {{kGeneration0, maps.generations.fd(0)},
+                                               {kGeneration1, maps.generations.fd(1)},
+                                               {kEvicted, maps.ring.fd()},
+                                               {kCounters, maps.counters.fd()},
+                                               {kFlowCache, maps.generations.outer_fd()}};
+  for (const auto& [name, fd] : order)
+    if (auto pinned = pins.pin(name, fd); !pinned) return pinned;
+  return Done{};
+}
+
+void unpin_drained_maps(const PinDirectory& pins) {
+  for (const char* name : {kFlowCache, kGeneration0, kGeneration1, kEvicted, kFragments}) pins.unpin(name);
+}
+
+Result<Hook> choose_hook(Hook asked, int program_fd, DatapathNotes& notes) {
+  if (asked == Hook::clsact) return asked;
+  if (kernel_has_tcx(program_fd)) return Hook::tcx;
+  if (asked == Hook::tcx)
+    return failure(
+        "hook: tcx was asked for, and this kernel has none (Linux 6.6 does): use automatic or clsact",
+        std::errc::not_supported);
+  notes.push_back({false, "attaching by clsact filters: this kernel has no TCX links (Linux 6.6 does)"});
+  return Hook::clsact;
+}
+
+}  // namespace
+
+struct Datapath::State {
+  State(DatapathNotes its_notes, PinDirectory its_pins, Maps its_maps)
+      : notes(std::move(its_notes)), pins(std::move(its_pins)), maps(std::move(its_maps)) {}
+
+  DatapathNotes notes;
+  PinDirectory pins;
+  Maps maps;
+  Hook hook = Hook::tcx;
+  std::optional<Programs> programs;        // none: outdated maps, to be drained
+  std::optional<Attachments> attachments;  // refers to pins: a State never moves
+
+  Status pin(bool inherited);
+};
+
+/// Pins what is not pinned yet; where that fails, nothing new stays.
+Status Datapath::State::pin(bool inherited) {
+  if (!pins.usable()) return Done{};
+  const bool had_counters = pins.has(kCounters);
+  Status pinned = pins.pin(kFragments, programs->fragments_fd());
+  if (inherited) return Done{};  // with fragments unpinned, a restart forgets at most some datagrams' ports
+  if (pinned) pinned = pin_maps(pins, maps);
+  if (pinned) return pinned;
+  unpin_drained_maps(pins);
+  if (!had_counters) pins.unpin(kCounters);
+  pins.remove();
+  return pinned;
+}
+
+Datapath::Datapath(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Datapath::~Datapath() = default;
+
+Result<std::unique_ptr<Datapath>> Datapath::open_outdated(const DatapathOptions& options) {
+  capture_libbpf_log();
+  const auto geometry = make_geometry(options, configured_cpus());
+  if (!geometry) return std::unexpected(geometry.error());
+  DatapathNotes notes;
+  PinDirectory pins = PinDirectory::open(options.pin_directory, notes);
+  if (!pins.has(kFlowCache)) return nullptr;
+  auto maps = open_pinned_maps(pins);
+  if (!maps) return forward(std::move(maps));
+  if (maps->geometry() == *geometry) return nullptr;
+
+  const Geometry old = maps->geometry();
+  notes.clear();  // load() finds the same again
+  notes.push_back(
+      {false, fmt::format("the pinned flow cache ({} sets of {} CPUs, ring of {} bytes) is replaced by one "
+                          "of {} sets of {} CPUs, ring of {} bytes: it is drained first",
+                          old.partition_sets, old.partition_count, old.ring_bytes, geometry->partition_sets,
+                          geometry->partition_count, geometry->ring_bytes)});
+  auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
+  state->attachments.emplace(Hook::tcx, state->pins);
+  return std::make_unique<Datapath>(std::move(state));
+}
+
+Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options) {
+  capture_libbpf_log();
+  const auto geometry = make_geometry(options, configured_cpus());
+  if (!geometry) return std::unexpected(geometry.error());
+  const auto settings = make_meter_settings(options, *geometry);
+  if (!settings) return std::unexpected(settings.error());
+
+  DatapathNotes notes;
+  PinDirectory pins = PinDirectory::open(options.pin_directory, notes);
+  const bool inherited = pins.has(kFlowCache);
+  auto maps = inherited ? open_pinned_maps(pins) : create_maps(*geometry, pins);
+  if (!maps) return forward(std::move(maps));
+  if (maps->geometry() != *geometry)
+    return failure(fmt::format("{} holds maps of another size that are not drained yet", pins.path()));
+
+  ProgramMaps program_maps{.flow_cache = maps->generations.outer_fd(),
+                           .evicted = maps->ring.fd(),
+                           .counters = maps->counters.fd(),
+                           .fragments = {},
+                           .fragment_entries = options.fragments};
+  if (pins.has(kFragments))
+    if (auto fragments = pins.get(kFragments); fragments) program_maps.fragments = *std::move(fragments);
+  auto programs = Programs::load(*settings, program_maps);
+  if (!programs) return forward(std::move(programs));
+  auto hook = choose_hook(options.hook, programs->fds(LinkLayer::ethernet).ingress, notes);
+  if (!hook) return forward(std::move(hook));
+
+  auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
+  state->hook = *hook;
+  state->programs = *std::move(programs);
+  state->pins.create(state->notes);
+  if (auto pinned = state->pin(inherited); !pinned) return forward(std::move(pinned));
+  state->attachments.emplace(*hook, state->pins);
+  return std::make_unique<Datapath>(std::move(state));
+}
+
+Status Datapath::attach(const LinkTarget& target) {
+  if (!state_->programs) return failure(fmt::format("attach {}: the maps are outdated", target.name));
+  return state_->attachments->attach(target, state_->programs->fds(target.layer));
+}
+
+void Datapath::detach_unwanted() { state_->attachments->detach_unwanted(); }
+void Datapath::detach(std::uint32_t ifindex) { state_->attachments->detach(ifindex); }
+void Datapath::detach_all() { state_->attachments->detach_all(); }
+
+void Datapath::remove_pins() {
+  unpin_drained_maps(state_->pins);
+  if (!state_->programs) return;  // outdated: load() goes on with the counters
+  state_->pins.unpin(kCounters);
+  state_->pins.remove();
+}
+
+Status Datapath::swap() { return state_->maps.generations.swap(); }
+void Datapath::drain(const MergeRows& merge) { state_->maps.generations.drain(merge); }
+void Datapath::consume_evicted(const MergeRows& merge, std::uint64_t until_first_ns) {
+  state_->maps.ring.consume(merge, until_first_ns);
+}
+
+void Datapath::release(const RowPlace& place) {
+  switch (place.kind) {
+    case RowPlace::Kind::nowhere:
+      return;
+    case RowPlace::Kind::cache:
+      return state_->maps.generations.release(place);
+    case RowPlace::Kind::ring:
+      return state_->maps.ring.release(place.position);
+  }
+}
+
+std::uint64_t Datapath::identity() const { return state_->maps.generations.identity(); }
+
+DatapathCounters Datapath::counters() const { return state_->maps.counters.sum(); }
+int Datapath::evicted_fd() const { return state_->maps.ring.fd(); }
+bool Datapath::pinned() const { return state_->pins.usable(); }
+Hook Datapath::hook() const { return state_->hook; }
+const DatapathNotes& Datapath::notes() const { return state_->notes; }
+
+}  // namespace rheo

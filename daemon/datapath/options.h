@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the datapath is told and what it tells back, as plain values: options, targets, notes. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/model/link.h"
+
+namespace rheo {
+
+/// How programs are attached: TCX links (Linux 6.6 and later) or filters of a clsact qdisc.
+enum class Hook : std::uint8_t { automatic, tcx, clsact };
+
+enum class Direction : std::uint8_t { ingress, egress };
+
+inline std::string_view direction_name(Direction direction) {
+  return direction == Direction::ingress ? "ingress" : "egress";
+}
+
+struct DatapathOptions {
+  Hook hook = Hook::automatic;
+  std::uint32_t flow_cache_rows = 65'536;     // of the whole machine, both generations have as many
+  std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two, at least one page
+  std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered
+
+  std::vector<std::uint16_t> vxlan_ports = {4789, 8472};  // at most abi::MAX_TUNNEL_PORTS of each
+  std::vector<std::uint16_t> geneve_ports = {6081};
+  std::vector<std::uint16_t> wireguard_ports = {51820};
+  bool decapsulate_gre = true;
+  bool decapsulate_ipip = true;
+
+  /// A folder on a bpffs; its v<schema> subfolder holds our pins. "": nothing is pinned.
+  std::string pin_directory;
+};
+
+/// One interface of the current network namespace.
+struct LinkTarget {
+  std::uint32_t ifindex = 0;
+  std::string name;  // for messages only
+  LinkLayer layer = LinkLayer::ethernet;
+  bool ingress = true;
+  bool egress = true;  // loopback: egress alone, since each packet passes both hooks
+};
+
+/// Something the administrator may want to read once, in a whole sentence.
+struct DatapathNote {
+  bool warning = false;  // else information
+  std::string text;
+};
+using DatapathNotes = std::vector<DatapathNote>;
+
+}  // namespace rheo

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/datapath/tcx_link.h"
+
+#include <bpf/bpf.h>
+
+#include "daemon/datapath/refusal.h"
+
+namespace rheo {
+namespace {
+
+// <linux/bpf.h> of Linux 6.6; Debian 12's headers are older.
+constexpr int kTcxIngress = 46;      // BPF_TCX_INGRESS
+constexpr int kTcxEgress = 47;       // BPF_TCX_EGRESS
+constexpr __u32 kBefore = 1U << 3U;  // BPF_F_BEFORE; with no program named: before all
+constexpr __u32 kLinkTypeTcx = 11;   // BPF_LINK_TYPE_TCX
+
+/// The first bytes of bpf_link_info, with its member `tcx`.
+struct TcxLinkInfo {
+  __u32 type;
+  __u32 id;
+  __u32 program_id;
+  __u32 padding;
+  __u32 ifindex;
+  __u32 attach_type;
+};
+
+bpf_attach_type attach_type(Direction direction) {
+  return static_cast<bpf_attach_type>(direction == Direction::ingress ? kTcxIngress : kTcxEgress);
+}
+
+}  // namespace
+
+bool kernel_has_tcx(int program_fd) {
+  constexpr int kNoInterface = 0x7fffffff;
+  const UniqueFd link(bpf_link_create(program_fd, kNoInterface, attach_type(Direction::ingress), nullptr));
+  return !link && errno == ENODEV;  // EINVAL: the attach type is unknown
+}
+
+Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction) {
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);
+  UniqueFd link(bpf_link_create(program_fd, static_cast<int>(ifindex), attach_type(direction), &options));
+  if (!link) return bpf_error("attach a TCX link", errno);
+  return link;
+}
+
+Status update_tcx(int link_fd, int program_fd) {
+  if (bpf_link_update(link_fd, program_fd, nullptr) != 0) return bpf_error("update a TCX link", errno);
+  return Done{};
+}
+
+std::uint32_t tcx_ifindex(int link_fd, Direction direction) {
+  TcxLinkInfo info{};
+  __u32 size = sizeof info;
+  if (bpf_obj_get_info_by_fd(link_fd, &info, &size) != 0) return 0;
+  if (info.type != kLinkTypeTcx || info.attach_type != static_cast<__u32>(attach_type(direction))) return 0;
+  return info.ifindex;
+}
+
+void detach_tcx(int link_fd) { bpf_link_detach(link_fd); }
+
+}  // namespace rheo

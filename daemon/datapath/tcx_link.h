@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCX links (Linux 6.6): a program at one direction of one interface for as long as its descriptor or pin
+// lives. The main thread's.
+#pragma once
+
+#include <cstdint>
+
+#include "daemon/base/result.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/datapath/options.h"
+
+namespace rheo {
+
+/// True if the kernel has TCX, by asking for a link on an interface that cannot exist.
+bool kernel_has_tcx(int program_fd);
+
+/// Ahead of all others: behind a program that gives a final verdict we would not see the packet.
+Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction);
+
+/// Exchanges the program of a link; each packet meets either the old or the new one.
+Status update_tcx(int link_fd, int program_fd);
+
+/// The interface that a link is on: 0 if it is gone, or this is no TCX link of that direction.
+std::uint32_t tcx_ifindex(int link_fd, Direction direction);
+
+/// At once, also while a pin or another descriptor still holds the link.
+void detach_tcx(int link_fd);
+
+}  // namespace rheo
