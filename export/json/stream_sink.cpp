@@ -30,6 +30,7 @@ class StreamSink final : public LineSink {
   std::string name() const { return is_standard_output() ? "standard output" : path_; }
   UniqueFd open_standard_output(const struct stat& status);
   Status send(std::string_view& rest, std::uint64_t deadline_ns);
+  Status wait_for_room(std::uint64_t deadline_ns);
   Status send_tail(std::uint64_t deadline_ns);
   void remember(const Lines& lines, std::size_t sent);
   void forget_reader(const Error& error);
@@ -37,7 +38,7 @@ class StreamSink final : public LineSink {
   const std::string path_;
   const std::chrono::milliseconds timeout_;
   UniqueFd fd_;
-  std::size_t chunk_ = 0;  // largest write that cannot block after poll(2) said that there is room
+  bool never_blocks_ = false;  // a write that has no room returns
   bool socket_ = false;
   bool again_ = false;              // to be opened again at the end of a line
   std::uint64_t sent_through_ = 0;  // records before this position are sent, the last one but for tail_
@@ -65,8 +66,7 @@ Status StreamSink::open(bool again) {
   }
   socket_ = S_ISSOCK(status.st_mode);
   const int flags = ::fcntl(fd_.get(), F_GETFL);
-  const bool never_blocks = socket_ || S_ISREG(status.st_mode) || (flags >= 0 && (flags & O_NONBLOCK) != 0);
-  chunk_ = never_blocks ? SSIZE_MAX : PIPE_BUF;
+  never_blocks_ = socket_ || S_ISREG(status.st_mode) || (flags >= 0 && (flags & O_NONBLOCK) != 0);
   return Done{};
 }
 
@@ -103,25 +103,32 @@ Status StreamSink::send_tail(std::uint64_t deadline_ns) {
 
 /// Sends from the front of `rest` and leaves there what was not sent.
 Status StreamSink::send(std::string_view& rest, std::uint64_t deadline_ns) {
+  bool room =
+      never_blocks_;  // try first; where a write could block, only after poll(2) said that there is room
   while (!rest.empty()) {
-    const std::uint64_t now = monotonic_ns();
-    const std::uint64_t left_ms = now >= deadline_ns ? 0 : (deadline_ns - now) / 1'000'000;
-    pollfd room{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
-    const int ready = ::poll(&room, 1, static_cast<int>(std::min<std::uint64_t>(left_ms, INT_MAX)));
-    if (ready < 0 && errno != EINTR) return errno_error("write " + name());
-    if (ready == 0) {
-      return failure("write " + name() + ": its reader did not take everything within " +
-                         std::to_string(timeout_.count()) + " ms",
-                     std::errc::timed_out);
+    if (!room) {
+      if (Status ready = wait_for_room(deadline_ns); !ready) return ready;
     }
-    if (ready < 0) continue;
-    const std::size_t size = std::min(rest.size(), chunk_);
+    const std::size_t size = never_blocks_ ? rest.size() : std::min<std::size_t>(rest.size(), PIPE_BUF);
     const ssize_t count = socket_ ? ::send(fd_.get(), rest.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
                                   : ::write(fd_.get(), rest.data(), size);
     if (count < 0 && errno != EINTR && errno != EAGAIN) return errno_error("write " + name());
     if (count > 0) rest.remove_prefix(static_cast<std::size_t>(count));
+    room = never_blocks_ && count > 0;
   }
   return Done{};
+}
+
+Status StreamSink::wait_for_room(std::uint64_t deadline_ns) {
+  const std::uint64_t now = monotonic_ns();
+  const std::uint64_t left_ms = now >= deadline_ns ? 0 : (deadline_ns - now + 999'999) / 1'000'000;
+  pollfd room{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+  const int ready = ::poll(&room, 1, static_cast<int>(std::min<std::uint64_t>(left_ms, INT_MAX)));
+  if (ready < 0 && errno != EINTR) return errno_error("wait for " + name());
+  if (ready != 0) return Done{};
+  return failure("write " + name() + ": its reader did not take everything within " +
+                     std::to_string(timeout_.count()) + " ms",
+                 std::errc::timed_out);
 }
 
 /// The first `sent` bytes of the lines are out.

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lane between a cursor over a vector and an exporter that does as it is told.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "daemon/base/assert.h"
+#include "daemon/base/clock.h"
+#include "export/lane.h"
+
+namespace rheo {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::uint64_t in(std::chrono::nanoseconds time) {
+  return monotonic_ns() + static_cast<std::uint64_t>(time.count());
+}
+
+/// What a cursor has delivered, kept apart from it: the lane owns the cursor.
+struct Box {
+  std::mutex mutex;
+  std::condition_variable_any grown;
+  std::vector<FlowRecord> records;
+  std::uint64_t handed_out = 0;
+  std::uint64_t acknowledged = 0;
+  FileMark mark;
+  RecordLosses losses;
+  std::vector<std::uint64_t> acknowledgements;
+
+  void add(int count) {
+    const std::scoped_lock lock(mutex);
+    for (int i = 0; i < count; ++i) {
+      FlowRecord record;
+      record.flow_id = records.size();
+      record.forward.delta.packets = 2;
+      record.forward.delta.l2_bytes = 100;
+      records.push_back(record);
+    }
+    grown.notify_all();
+  }
+
+  /// As when the ring overtakes the lane.
+  void overtake(std::uint64_t position) {
+    const std::scoped_lock lock(mutex);
+    losses.records += position - acknowledged;
+    losses.counts.packets += 2 * (position - acknowledged);
+    acknowledged = handed_out = position;
+  }
+
+  std::uint64_t done() {
+    const std::scoped_lock lock(mutex);
+    return acknowledged;
+  }
+  void wait_until_done(std::uint64_t position) {
+    for (int i = 0; i < 500 && done() < position; ++i) std::this_thread::sleep_for(10ms);
+    ASSERT_EQ(done(), position);
+  }
+};
+
+class BoxCursor final : public RecordCursor {
+ public:
+  explicit BoxCursor(Box& box) : box_(box) {}
+
+  bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
+            const std::stop_token& stop) override {
+    std::unique_lock lock(box_.mutex);
+    RHEO_ASSERT(box_.handed_out == box_.acknowledged);  // as the outbox's does
+    const std::chrono::steady_clock::time_point deadline{std::chrono::nanoseconds(deadline_ns)};
+    box_.grown.wait_until(lock, stop, deadline, [&] { return box_.handed_out < box_.records.size(); });
+    batch.first_position = box_.handed_out;
+    batch.records.clear();
+    while (batch.size() < limit && box_.handed_out < box_.records.size())
+      batch.records.push_back(box_.records[box_.handed_out++]);
+    return batch.size() > 0;
+  }
+  void acknowledge(std::uint64_t position, const FileMark& mark) override {
+    const std::scoped_lock lock(box_.mutex);
+    RHEO_ASSERT(position == box_.handed_out);
+    box_.acknowledged = position;
+    box_.mark = mark;
+    box_.acknowledgements.push_back(position);
+  }
+  void give_up(const FlowBatch& batch, const FileMark& mark) override {
+    acknowledge(batch.end_position(), mark);
+    const std::scoped_lock lock(box_.mutex);
+    box_.losses.records += batch.size();
+  }
+  void rewind() override {
+    const std::scoped_lock lock(box_.mutex);
+    box_.handed_out = box_.acknowledged;
+  }
+  FileMark file_mark() const override {
+    const std::scoped_lock lock(box_.mutex);
+    return box_.mark;
+  }
+  RecordLosses losses() const override {
+    const std::scoped_lock lock(box_.mutex);
+    return box_.losses;
+  }
+  std::uint64_t pending() const override {
+    const std::scoped_lock lock(box_.mutex);
+    return box_.records.size() - box_.acknowledged;
+  }
+
+ private:
+  Box& box_;
+};
+
+/// What the exporter was asked for, and what it answers.
+struct Far {
+  std::mutex mutex;
+  std::vector<std::uint64_t> received;  // flow ids
+  std::vector<std::size_t> batches;
+  int writes = 0;
+  int resumes = 0;
+  FileMark resumed;
+  std::function<Status(int write)> answer = [](int) -> Status { return Done{}; };
+  std::function<Status(int resume)> resume_answer = [](int) -> Status { return Done{}; };
+  FileMark mark;
+  std::atomic<int> reopens = 0;
+
+  std::vector<std::uint64_t> ids() {
+    const std::scoped_lock lock(mutex);
+    return received;
+  }
+  int tries() {
+    const std::scoped_lock lock(mutex);
+    return writes;
+  }
+};
+
+class FarExporter final : public Exporter {
+ public:
+  explicit FarExporter(Far& far) : far_(far) {}
+  Status resume(const FileMark& mark) override {
+    const std::scoped_lock lock(far_.mutex);
+    far_.resumed = mark;
+    return far_.resume_answer(++far_.resumes);
+  }
+  Status write(const FlowBatch& batch) override {
+    const std::scoped_lock lock(far_.mutex);
+    Status answer = far_.answer(++far_.writes);
+    if (!answer) return answer;
+    for (const FlowRecord& record : batch.records) far_.received.push_back(record.flow_id);
+    far_.batches.push_back(batch.size());
+    return answer;
+  }
+  FileMark mark() const override {
+    const std::scoped_lock lock(far_.mutex);
+    return far_.mark;
+  }
+  void request_reopen() override { ++far_.reopens; }
+
+ private:
+  Far& far_;
+};
+
+class LaneTest : public testing::Test {
+ protected:
+  std::unique_ptr<Lane> make_lane() {
+    return std::make_unique<Lane>(std::make_unique<BoxCursor>(box_), std::make_unique<FarExporter>(far_),
+                                  options_);
+  }
+  static std::vector<std::uint64_t> ids(std::uint64_t count) {
+    std::vector<std::uint64_t> all(count);
+    for (std::uint64_t i = 0; i < count; ++i) all[i] = i;
+    return all;
+  }
+  static void expect_ends_within(Lane& lane, std::chrono::milliseconds time) {
+    const std::uint64_t deadline = in(time);
+    while (!lane.finished() && monotonic_ns() < deadline) std::this_thread::sleep_for(1ms);
+    EXPECT_TRUE(lane.finished());
+  }
+
+  Box box_;
+  Far far_;
+  LaneOptions options_{.name = "json.test",
+                       .max_batch_size = 10,
+                       .max_batch_interval = 20ms,
+                       .first_retry = 20ms,
+                       .longest_retry = 80ms,
+                       .loss_quiet = 50ms};
+};
+
+Status disk_full() { return errno_error("write /x", ENOSPC); }
+
+TEST_F(LaneTest, DeliversEverythingInOrderAndOnce) {
+  box_.add(95);
+  const auto lane = make_lane();
+  box_.wait_until_done(95);
+  EXPECT_EQ(far_.ids(), ids(95));
+  EXPECT_EQ(lane->counters().records_sent, 95U);
+  EXPECT_EQ(lane->counters().records_pending, 0U);
+  EXPECT_EQ(lane->counters().name, "json.test");
+}
+
+TEST_F(LaneTest, FillsABatchUpToItsSize) {
+  options_.max_batch_interval = 10s;
+  const auto lane = make_lane();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(far_.tries(), 0) << "written before the batch was full";
+    box_.add(1);
+    std::this_thread::sleep_for(10ms);
+  }
+  box_.wait_until_done(10);
+  EXPECT_THAT(far_.batches, ElementsAre(10));
+}
+
+TEST_F(LaneTest, ABatchWaitsNoLongerThanTheInterval) {
+  options_.max_batch_interval = 200ms;
+  const auto lane = make_lane();
+  const std::uint64_t begin = monotonic_ns();
+  box_.add(3);
+  box_.wait_until_done(3);
+  EXPECT_GE(monotonic_ns() - begin, 200'000'000U);
+  EXPECT_LT(monotonic_ns() - begin, 1'000'000'000U);
+  EXPECT_THAT(far_.batches, ElementsAre(3));
+}
+
+TEST_F(LaneTest, AFailedBatchIsOfferedAgainAndToldOnce) {
+  far_.answer = [](int write) -> Status { return write <= 4 ? disk_full() : Status(Done{}); };
+  box_.add(10);
+  testing::internal::CaptureStderr();
+  auto lane = make_lane();
+  box_.wait_until_done(10);
+  EXPECT_EQ(lane->counters().writes_failed, 4U);
+  lane.reset();
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(log,
+            "rheod: json.test: write /x: No space left on device, trying again in 20 ms; "
+            "records wait in the outbox\n"
+            "rheod: json.test: writing again; 0 records are waiting\n");
+  EXPECT_EQ(far_.ids(), ids(10));
+}
+
+TEST_F(LaneTest, BacksOffLongerAndLonger) {
+  far_.answer = [](int) { return disk_full(); };
+  box_.add(1);
+  const auto lane = make_lane();
+  std::this_thread::sleep_for(600ms);
+  // 20 + 40 + 80 + 80 … ms, each up to a quarter less: about 9 tries, at the fixed first pace 30.
+  EXPECT_GE(far_.tries(), 5);
+  EXPECT_LE(far_.tries(), 13);
+}
+
+TEST_F(LaneTest, AStopEmptiesWhatIsLeft) {
+  options_.max_batch_interval = 10s;
+  box_.add(25);
+  const auto lane = make_lane();
+  lane->request_stop(in(5s));
+  expect_ends_within(*lane, 1s);
+  EXPECT_EQ(far_.ids(), ids(25));
+  EXPECT_EQ(box_.done(), 25U);
+}
+
+TEST_F(LaneTest, AStopInterruptsTheWaitForRecords) {
+  const auto lane = make_lane();
+  std::this_thread::sleep_for(50ms);
+  lane->request_stop(in(5s));
+  expect_ends_within(*lane, 500ms);
+}
+
+TEST_F(LaneTest, AStopEndsTheBackOffForAnotherTry) {
+  options_.first_retry = options_.longest_retry = 30s;
+  far_.answer = [](int write) -> Status { return write == 1 ? disk_full() : Status(Done{}); };
+  box_.add(10);
+  const auto lane = make_lane();
+  while (far_.tries() < 1) std::this_thread::sleep_for(1ms);
+  lane->request_stop(in(5s));
+  expect_ends_within(*lane, 1s);
+  EXPECT_EQ(far_.ids(), ids(10));
+}
+
+TEST_F(LaneTest, AFailingLaneEndsAtTheDeadline) {
+  far_.answer = [](int) { return disk_full(); };
+  box_.add(10);
+  const auto lane = make_lane();
+  while (far_.tries() < 1) std::this_thread::sleep_for(1ms);
+  lane->request_stop(in(200ms));
+  std::this_thread::sleep_for(100ms);
+  EXPECT_FALSE(lane->finished()) << "there was time for another try";
+  expect_ends_within(*lane, 300ms);
+  EXPECT_EQ(box_.done(), 0U) << "records that were not sent stay in the outbox";
+}
+
+TEST_F(LaneTest, WithoutAStopTheDestructorEndsIt) {
+  options_.first_retry = 30s;
+  far_.answer = [](int) { return disk_full(); };
+  box_.add(10);
+  auto lane = make_lane();
+  while (far_.tries() < 1) std::this_thread::sleep_for(1ms);
+  const std::uint64_t begin = monotonic_ns();
+  lane.reset();
+  EXPECT_LT(monotonic_ns() - begin, 500'000'000U);
+}
+
+TEST_F(LaneTest, ABlockedExporterBlocksNobodyElse) {
+  std::mutex gate;
+  gate.lock();
+  far_.answer = [&](int) -> Status {
+    const std::scoped_lock wait(gate);
+    return Done{};
+  };
+  box_.add(10);
+  const auto lane = make_lane();
+  std::this_thread::sleep_for(100ms);
+  box_.add(20);
+  EXPECT_EQ(lane->counters().records_pending, 30U);
+  lane->reopen();
+  EXPECT_EQ(far_.reopens, 1);
+  gate.unlock();
+  box_.wait_until_done(30);
+  EXPECT_EQ(far_.ids(), ids(30));
+}
+
+TEST_F(LaneTest, ALossIsToldWhenItBeginsAndWhenItEnds) {
+  far_.answer = [](int write) -> Status { return write <= 3 ? disk_full() : Status(Done{}); };
+  options_.first_retry = options_.longest_retry = 100ms;
+  box_.add(30);
+  testing::internal::CaptureStderr();
+  auto lane = make_lane();
+  while (far_.tries() < 1) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(20ms);
+  box_.overtake(12);
+  while (far_.tries() < 2) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(20ms);
+  box_.overtake(15);
+  box_.wait_until_done(30);
+  std::this_thread::sleep_for(1'200ms);  // an idle lane looks once a second
+  lane->request_stop(in(1s));
+  EXPECT_EQ(lane->counters().records_lost, 15U);
+  lane.reset();
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("json.test: records are being lost, the oldest first; each is counted\n"));
+  EXPECT_THAT(log,
+              HasSubstr("json.test: no more records are being lost; lost were 15 records of 30 packets"));
+  EXPECT_EQ(std::ranges::count(log, '\n'), 4) << log;
+}
+
+TEST_F(LaneTest, WhatIsRefusedForGoodIsGivenUpAndCounted) {
+  far_.answer = [](int write) -> Status {
+    return write == 1 ? failure("collector: too large", std::errc::bad_message) : Status(Done{});
+  };
+  box_.add(20);
+  testing::internal::CaptureStderr();
+  auto lane = make_lane();
+  box_.wait_until_done(20);
+  EXPECT_EQ(lane->counters().records_lost, 10U);
+  EXPECT_EQ(lane->counters().records_sent, 10U);
+  lane.reset();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("10 records are refused for good"));
+  EXPECT_EQ(far_.ids().front(), 10U);
+}
+
+TEST_F(LaneTest, ANewFilesMarkIsStoredBeforeAnythingIsWrittenThere) {
+  far_.mark = {.device = 1, .inode = 2, .offset = 300};
+  FileMark stored_at_write;
+  far_.answer = [&](int) -> Status {
+    const std::scoped_lock lock(box_.mutex);
+    stored_at_write = box_.mark;
+    EXPECT_EQ(box_.acknowledged, 0U);
+    return Done{};
+  };
+  box_.add(5);
+  const auto lane = make_lane();
+  box_.wait_until_done(5);
+  EXPECT_EQ(stored_at_write, far_.mark);
+  EXPECT_THAT(box_.acknowledgements, ElementsAre(0, 5));
+}
+
+TEST_F(LaneTest, ResumesAtTheMarkAndNotBeforeThatWorked) {
+  box_.mark = far_.mark = {.device = 1, .inode = 2, .offset = 300};
+  far_.resume_answer = [](int resume) -> Status { return resume <= 2 ? disk_full() : Status(Done{}); };
+  box_.add(5);
+  testing::internal::CaptureStderr();
+  auto lane = make_lane();
+  box_.wait_until_done(5);
+  EXPECT_EQ(far_.resumed, box_.mark);
+  EXPECT_EQ(far_.resumes, 3);
+  lane.reset();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("trying again"));
+}
+
+}  // namespace
+}  // namespace rheo
