@@ -235,6 +235,7 @@ TEST(ConfigParse, HostileTextIsOneComplaint) {
       "[flow]\ntcp_timeout = \"\xc3\x28\"\n",
       "[flow\n",
       "[@]\n",
+      "\xc6\x9a",
       "[flow]\n=1\n",
       "[flow]\ntcp_timeout = \n",
       "[flow]\n[flow]\n",
