@@ -144,7 +144,8 @@ TEST(Pcap, FileLargerThanTheWindowIsReadWhole) {
   const std::string path = testing::TempDir() + "/rheo_pcap_reader_" + std::to_string(::getpid()) + ".pcap";
   FileBytes file;
   file.pcap_header(0xa1b2c3d4, 1, 1U << 20U);
-  const std::vector<std::size_t> sizes = {1, 262'144, 70'000, 700'000, 3, 0, 262'143};
+  std::vector<std::size_t> sizes = {1, 262'144, 70'000, 700'000, 3, 0, 262'143};
+  sizes.insert(sizes.end(), 60, 30'001);  // many to a window, and some across its end
   for (std::size_t i = 0; i < sizes.size(); ++i)
     file.pcap_packet(static_cast<std::uint32_t>(i), 0, Bytes(sizes[i], static_cast<std::uint8_t>(i)));
   std::ofstream(path, std::ios::binary)

@@ -194,11 +194,11 @@ TEST(Replay, StepsEndAtDrainTimesOfTheCapturesClock) {
 TEST(Replay, StampsThatStepBackKeepTheirTimeAndNotTheClock) {
   const auto metered = meter(pcap()
                                  .pcap_packet(20, 0, ethernet(ipv4()))
-                                 .pcap_packet(5, 0, ethernet(ipv4()))
                                  .pcap_packet(20, 1, ethernet(ipv4()))
+                                 .pcap_packet(5, 0, ethernet(ipv4()))
                                  .get());
   ASSERT_EQ(metered.hot.size(), 3U);
-  EXPECT_EQ(metered.hot[1].first_ns, 5 * kSecond);
+  EXPECT_EQ(metered.hot[2].first_ns, 5 * kSecond);
   EXPECT_EQ(metered.clock, std::vector<std::uint64_t>{20 * kSecond + 1'000});
 }
 
