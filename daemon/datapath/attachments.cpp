@@ -73,9 +73,6 @@ void Attachments::inherit_qdiscs() {
 Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs) {
   char name[IF_NAMESIZE];
   if (::if_indextoname(target.ifindex, name) == nullptr) return errno_error("attach " + target.name, ENODEV);
-  if (target.layer == LinkLayer::unsupported)
-    return failure(fmt::format("attach {}: packets of its kind of link cannot be parsed", target.name),
-                   std::errc::not_supported);
   for (const Direction direction : kDirections) {
     const Place place{target.ifindex, direction};
     const bool ingress = direction == Direction::ingress;

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "daemon/datapath/attachments.h"
@@ -114,18 +116,40 @@ struct Datapath::State {
   DatapathNotes notes;
   PinDirectory pins;
   Maps maps;
+  UniqueFd pinned_fragments;
+  abi::meter_settings settings{};
+  std::uint32_t fragment_entries = 0;
+  std::map<LinkLayer, Programs> programs;  // none: outdated maps, to be drained
   Hook hook = Hook::tcx;
-  std::optional<Programs> programs;        // none: outdated maps, to be drained
   std::optional<Attachments> attachments;  // refers to pins: a State never moves
 
+  bool outdated() const { return programs.empty(); }
+  int fragments_fd() const {
+    return programs.empty() ? pinned_fragments.get() : programs.begin()->second.fragments_fd();
+  }
+  Result<ProgramFds> programs_for(LinkLayer layer);
   Status pin(bool inherited);
 };
 
+/// Loads them unless they are.
+Result<ProgramFds> Datapath::State::programs_for(LinkLayer layer) {
+  if (const auto found = programs.find(layer); found != programs.end()) return found->second.fds();
+  auto loaded = Programs::load(layer, settings,
+                               {.flow_cache = maps.generations.outer_fd(),
+                                .evicted = maps.ring.fd(),
+                                .counters = maps.counters.fd(),
+                                .fragments = fragments_fd(),
+                                .fragment_entries = fragment_entries});
+  if (!loaded) return forward(std::move(loaded));
+  return programs.emplace(layer, *std::move(loaded)).first->second.fds();
+}
+
 /// Pins what is not pinned yet; where that fails, nothing new stays.
 Status Datapath::State::pin(bool inherited) {
+  pins.create(notes);
   if (!pins.usable()) return Done{};
   const bool had_counters = pins.has(kCounters);
-  Status pinned = pins.pin(kFragments, programs->fragments_fd());
+  Status pinned = pins.pin(kFragments, fragments_fd());
   if (inherited) return Done{};  // with fragments unpinned, a restart forgets at most some datagrams' ports
   if (pinned) pinned = pin_maps(pins, maps);
   if (pinned) return pinned;
@@ -176,30 +200,31 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   if (maps->geometry() != *geometry)
     return failure(fmt::format("{} holds maps of another size that are not drained yet", pins.path()));
 
-  ProgramMaps program_maps{.flow_cache = maps->generations.outer_fd(),
-                           .evicted = maps->ring.fd(),
-                           .counters = maps->counters.fd(),
-                           .fragments = {},
-                           .fragment_entries = options.fragments};
-  if (pins.has(kFragments))
-    if (auto fragments = pins.get(kFragments); fragments) program_maps.fragments = *std::move(fragments);
-  auto programs = Programs::load(*settings, program_maps);
-  if (!programs) return forward(std::move(programs));
-  auto hook = choose_hook(options.hook, programs->fds(LinkLayer::ethernet).ingress, notes);
-  if (!hook) return forward(std::move(hook));
-
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
+  state->settings = *settings;
+  state->fragment_entries = options.fragments;
+  if (state->pins.has(kFragments))
+    if (auto fragments = state->pins.get(kFragments); fragments)
+      state->pinned_fragments = *std::move(fragments);
+  // Others when the first interface of their link layer is attached.
+  auto programs = state->programs_for(LinkLayer::ethernet);
+  if (!programs) return forward(std::move(programs));
+  auto hook = choose_hook(options.hook, programs->ingress, state->notes);
+  if (!hook) return forward(std::move(hook));
   state->hook = *hook;
-  state->programs = *std::move(programs);
-  state->pins.create(state->notes);
   if (auto pinned = state->pin(inherited); !pinned) return forward(std::move(pinned));
   state->attachments.emplace(*hook, state->pins);
   return std::make_unique<Datapath>(std::move(state));
 }
 
 Status Datapath::attach(const LinkTarget& target) {
-  if (!state_->programs) return failure(fmt::format("attach {}: the maps are outdated", target.name));
-  return state_->attachments->attach(target, state_->programs->fds(target.layer));
+  const std::string doing = fmt::format("attach {}", target.name);
+  if (state_->outdated()) return failure(doing + ": the maps are outdated");
+  if (target.layer == LinkLayer::unsupported)
+    return failure(doing + ": packets of its kind of link cannot be parsed", std::errc::not_supported);
+  auto programs = state_->programs_for(target.layer);
+  if (!programs) return forward(std::move(programs), doing);
+  return state_->attachments->attach(target, *programs);
 }
 
 void Datapath::detach_unwanted() { state_->attachments->detach_unwanted(); }
@@ -208,7 +233,7 @@ void Datapath::detach_all() { state_->attachments->detach_all(); }
 
 void Datapath::remove_pins() {
   unpin_drained_maps(state_->pins);
-  if (!state_->programs) return;  // outdated: load() goes on with the counters
+  if (state_->outdated()) return;  // outdated: load() goes on with the counters
   state_->pins.unpin(kCounters);
   state_->pins.remove();
 }

@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "daemon/datapath/options.h"
 #include "daemon/datapath/refusal.h"
 
 // The skeleton names the type of `settings` as C does.
@@ -19,29 +20,22 @@ namespace {
 
 constexpr const char* kKernelBtf = "/sys/kernel/btf/vmlinux";
 
-/// Chooses which programs are loaded: one kind of kernel would not need, or might refuse, the other's.
-void choose_variant(const flow_bpf& skeleton, bool realtime) {
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, skeleton.obj) {
-    const bool is_realtime = std::string_view(bpf_program__name(program)).ends_with("_rt");
-    bpf_program__set_autoload(program, is_realtime == realtime);
-  }
+std::string program_name(LinkLayer layer, Direction direction, bool realtime) {
+  return fmt::format("meter_{}_{}{}", layer == LinkLayer::ethernet ? "ethernet" : "ip",
+                     direction_name(direction), realtime ? "_rt" : "");
 }
 
-Result<int> program_fd(const flow_bpf& skeleton, std::string_view layer, std::string_view direction,
-                       bool realtime) {
-  const std::string name = fmt::format("meter_{}_{}{}", layer, direction, realtime ? "_rt" : "");
-  const bpf_program* program = bpf_object__find_program_by_name(skeleton.obj, name.c_str());
+/// Finds one program and has it loaded; all others are not, unless chosen too.
+Result<bpf_program*> choose_program(const flow_bpf& skeleton, const std::string& name) {
+  bpf_program* const program = bpf_object__find_program_by_name(skeleton.obj, name.c_str());
   if (program == nullptr) return failure(fmt::format("the BPF object has no program {}", name));
-  return bpf_program__fd(program);
+  bpf_program__set_autoload(program, true);
+  return program;
 }
 
-Result<ProgramFds> program_fds(const flow_bpf& skeleton, std::string_view layer, bool realtime) {
-  const auto ingress = program_fd(skeleton, layer, "ingress", realtime);
-  if (!ingress) return std::unexpected(ingress.error());
-  const auto egress = program_fd(skeleton, layer, "egress", realtime);
-  if (!egress) return std::unexpected(egress.error());
-  return ProgramFds{.ingress = *ingress, .egress = *egress};
+void choose_none(const flow_bpf& skeleton) {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton.obj) bpf_program__set_autoload(program, false);
 }
 
 bool same_layout(int fd, const bpf_map* map) {
@@ -65,8 +59,7 @@ Status use_maps(const flow_bpf& skeleton, const ProgramMaps& maps) {
   bpf_map* const fragments = skeleton.maps.fragments;
   if (bpf_map__set_max_entries(fragments, maps.fragment_entries) != 0)
     return failure(fmt::format("fragments: {} entries are not possible", maps.fragment_entries));
-  if (maps.fragments && same_layout(maps.fragments.get(), fragments))
-    return reuse(fragments, maps.fragments.get());
+  if (maps.fragments >= 0 && same_layout(maps.fragments, fragments)) return reuse(fragments, maps.fragments);
   return Done{};
 }
 
@@ -74,7 +67,8 @@ Status use_maps(const flow_bpf& skeleton, const ProgramMaps& maps) {
 
 void Programs::Destroy::operator()(flow_bpf* skeleton) const { flow_bpf__destroy(skeleton); }
 
-Result<Programs> Programs::load(const abi::meter_settings& settings, const ProgramMaps& maps) {
+Result<Programs> Programs::load(LinkLayer layer, const abi::meter_settings& settings,
+                                const ProgramMaps& maps) {
   if (::access(kKernelBtf, R_OK) != 0)
     return errno_error(
         fmt::format("load the BPF programs: the kernel shows no type information (it needs "
@@ -86,17 +80,16 @@ Result<Programs> Programs::load(const abi::meter_settings& settings, const Progr
   const flow_bpf& skeleton = *programs.skeleton_;
   const bool realtime = settings.claim_partition != 0;
   programs.skeleton_->rodata->settings = settings;
-  choose_variant(skeleton, realtime);
+  choose_none(skeleton);
+  const auto ingress = choose_program(skeleton, program_name(layer, Direction::ingress, realtime));
+  if (!ingress) return std::unexpected(ingress.error());
+  const auto egress = choose_program(skeleton, program_name(layer, Direction::egress, realtime));
+  if (!egress) return std::unexpected(egress.error());
   if (auto used = use_maps(skeleton, maps); !used) return forward(std::move(used), "load the BPF programs");
 
   if (const int error = flow_bpf__load(programs.skeleton_.get()); error != 0)
     return bpf_error("load the BPF programs", -error);
-  auto ethernet = program_fds(skeleton, "ethernet", realtime);
-  if (!ethernet) return forward(std::move(ethernet));
-  auto ip = program_fds(skeleton, "ip", realtime);
-  if (!ip) return forward(std::move(ip));
-  programs.ethernet_ = *ethernet;
-  programs.ip_ = *ip;
+  programs.fds_ = {.ingress = bpf_program__fd(*ingress), .egress = bpf_program__fd(*egress)};
   programs.fragments_ = bpf_map__fd(skeleton.maps.fragments);
   return programs;
 }

@@ -7,14 +7,13 @@
 
 #include "bpf/abi.h"
 #include "daemon/base/result.h"
-#include "daemon/base/unique_fd.h"
 #include "daemon/model/link.h"
 
 struct flow_bpf;
 
 namespace rheo {
 
-/// The two programs for interfaces of one link layer. Descriptors are lent.
+/// Descriptors are lent.
 struct ProgramFds {
   int ingress = -1;
   int egress = -1;
@@ -24,16 +23,19 @@ struct ProgramMaps {
   int flow_cache = -1;
   int evicted = -1;
   int counters = -1;
-  UniqueFd fragments;  // a pinned one; not used where its layout or size is not what is asked for
+  int fragments =
+      -1;  // of other programs; where there is none, or of another layout or size, a new one is made
   std::uint32_t fragment_entries = 0;
 };
 
+/// The two programs for interfaces of one link layer.
 class Programs {
  public:
   /// A constructed one is loaded. On PREEMPT_RT (settings.claim_partition) these are the _rt variants.
-  static Result<Programs> load(const abi::meter_settings& settings, const ProgramMaps& maps);
+  /// The kernel checks each for up to a second, so those of another link layer are left out.
+  static Result<Programs> load(LinkLayer layer, const abi::meter_settings& settings, const ProgramMaps& maps);
 
-  ProgramFds fds(LinkLayer layer) const { return layer == LinkLayer::ethernet ? ethernet_ : ip_; }
+  ProgramFds fds() const { return fds_; }
   int fragments_fd() const { return fragments_; }
 
  private:
@@ -42,8 +44,7 @@ class Programs {
   };
 
   std::unique_ptr<flow_bpf, Destroy> skeleton_;
-  ProgramFds ethernet_;
-  ProgramFds ip_;
+  ProgramFds fds_;
   int fragments_ = -1;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loader with the real programs: what is sent is drained, exactly, and what is stopped leaves nothing.
+#include <linux/if_tun.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include <atomic>
 
@@ -32,6 +34,45 @@ TEST_P(DatapathHooks, CountsBothDirectionsExactly) {
   Tally again;
   drain_all(*datapath, again);
   EXPECT_EQ(again.rows, 0U) << "a released row is handed out once";
+}
+
+/// A tun interface that is up; packets written to the descriptor arrive at it.
+UniqueFd make_tun(const std::string& name) {
+  UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  ifreq request{};
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (!fd || ::ioctl(fd.get(), TUNSETIFF, &request) != 0) return {};
+  run("ip link set " + name + " up");
+  return fd;
+}
+
+TEST_P(DatapathHooks, LinksWithoutLinkLayerBesideEthernet) {
+  const UniqueFd tun = make_tun("tun_a");
+  if (!tun) GTEST_SKIP() << "/dev/net/tun: " << std::strerror(errno);
+  auto datapath = load();
+  ASSERT_TRUE(datapath);
+  LinkTarget tun_target = target("tun_a");
+  tun_target.layer = LinkLayer::none;
+  for (const LinkTarget& link : {target("veth_a"), tun_target}) {
+    const Status attached = datapath->attach(link);
+    ASSERT_TRUE(attached) << attached.error().what;
+  }
+  send_udp("veth_a", 10, 10);
+  constexpr std::size_t kEthernetHeader = 14;
+  const std::array frame = udp_frame(1000);
+  for (int i = 0; i < 7; ++i)
+    ASSERT_GT(::write(tun.get(), &frame[kEthernetHeader], frame.size() - kEthernetHeader), 0);
+  wait_until_seen(*datapath, 17);
+  Tally tally;
+  drain_all(*datapath, tally);
+  EXPECT_EQ(tally.packets, 17U);
+  EXPECT_EQ(tally.bytes, 17 * kFrameBytes - 7 * kEthernetHeader);
+
+  const Status attached =
+      datapath->attach({.ifindex = index_of("veth_a"), .name = "veth_a", .layer = LinkLayer::unsupported});
+  ASSERT_FALSE(attached);
+  EXPECT_EQ(attached.error().what, "attach veth_a: packets of its kind of link cannot be parsed");
 }
 
 TEST_P(DatapathHooks, OneDirectionOnly) {
@@ -134,8 +175,25 @@ TEST_F(DatapathSandbox, AutomaticChoosesTcxWhereTheKernelHasIt) {
   auto datapath = load();
   ASSERT_TRUE(datapath);
   ASSERT_TRUE(datapath->attach(target("veth_a")));
-  const bool tcx = tcx_programs("veth_a", Direction::ingress) == 1;
+  const bool tcx = tcx_programs("veth_a", Direction::ingress).size() == 1;
   EXPECT_EQ(datapath->hook(), tcx ? Hook::tcx : Hook::clsact);
+}
+
+TEST_F(DatapathSandbox, TcxProgramsGoAheadOfOthers) {
+  options_.hook = Hook::tcx;
+  options_.pin_directory = "";
+  auto other = load();
+  auto datapath = load();
+  ASSERT_TRUE(other && datapath);
+  ASSERT_TRUE(other->attach(target("veth_a")));
+  const auto others = tcx_programs("veth_a", Direction::egress);
+  ASSERT_TRUE(datapath->attach(target("veth_a")));
+  const auto both = tcx_programs("veth_a", Direction::egress);
+  ASSERT_EQ(others.size(), 1U);
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[1], others[0]);
+  send_udp("veth_a", 10, 1);
+  EXPECT_EQ(other->counters().seen_packets, 10U) << "and let the packet pass to them";
 }
 
 TEST_F(DatapathSandbox, AnotherOnesFilterAndQdiscStay) {

@@ -127,7 +127,7 @@ TEST_F(DatapathSandbox, ThreeCapabilitiesAreEnough) {
       return "done";
     });
     EXPECT_EQ(said, "done");
-    EXPECT_EQ(tcx_programs("veth_a", Direction::ingress), 0U);
+    EXPECT_TRUE(tcx_programs("veth_a", Direction::ingress).empty());
     EXPECT_EQ(run("tc qdisc show dev veth_a").find("clsact"), std::string::npos);
     EXPECT_TRUE(std::filesystem::is_empty(options_.pin_directory));
   }

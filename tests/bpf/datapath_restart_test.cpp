@@ -16,9 +16,12 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   auto datapath = load();
   ASSERT_TRUE(datapath);
   send_udp("veth_a", 300, 30);
+  const std::string old_programs = attached_to("veth_a");
   const Status attached = datapath->attach(target("veth_a"));
   ASSERT_TRUE(attached) << attached.error().what;
   datapath->detach_unwanted();
+  EXPECT_NE(attached_to("veth_a"), old_programs);
+  EXPECT_LE(tcx_programs("veth_a", Direction::egress).size(), 1U);
   send_udp("veth_a", 400, 40);
 
   Tally tally;

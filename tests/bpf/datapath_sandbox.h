@@ -92,19 +92,25 @@ inline std::string run(const std::string& command) {
   return output;
 }
 
+using Frame = std::array<std::uint8_t, kFrameBytes>;
+
+inline Frame udp_frame(std::uint16_t source_port) {
+  Frame frame{2,    0, 0, 0,           0, 2,  2, 0, 0,  0,  0, 1, 0x08, 0x00,                     // Ethernet
+              0x45, 0, 0, 46,          0, 1,  0, 0, 64, 17, 0, 0, 10,   0,    0, 1, 10, 0, 0, 2,  // IPv4
+              0,    0, 0, kMarkedPort, 0, 26, 0, 0};
+  const std::uint16_t port_be = htons(source_port);
+  std::memcpy(&frame[34], &port_be, sizeof port_be);
+  return frame;
+}
+
 /// Frames out of `interface`: `count` packets of UDP in turn from `flows` source ports. All of them are sent.
 inline void send_udp(const std::string& interface, std::uint64_t count, std::uint16_t flows) {
   const UniqueFd socket(::socket(AF_PACKET, SOCK_RAW, 0));
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = static_cast<int>(index_of(interface));
-  std::array<std::uint8_t, kFrameBytes> frame{
-      2,    0, 0,  0,  0, 2, 2, 0, 0,  0,           0, 1,  0x08, 0x00,  // Ethernet
-      0x45, 0, 0,  46, 0, 1, 0, 0, 64, 17,          0, 0,  10,   0,
-      0,    1, 10, 0,  0, 2, 0, 0, 0,  kMarkedPort, 0, 26, 0,    0};
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint16_t port = htons(static_cast<std::uint16_t>(1000 + i % flows));
-    std::memcpy(&frame[34], &port, sizeof port);
+    const Frame frame = udp_frame(static_cast<std::uint16_t>(1000 + i % flows));
     while (::sendto(socket.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to),
                     sizeof to) < 0)
       ASSERT_EQ(errno, ENOBUFS) << std::strerror(errno);
@@ -117,8 +123,9 @@ inline void wait_until_seen(const Datapath& datapath, std::uint64_t packets) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-/// Programs at a TCX hook of the interface, by bpf(BPF_PROG_QUERY).
-inline std::uint32_t tcx_programs(const std::string& interface, Direction direction) {
+/// Numbers of the programs at a TCX hook of the interface, in their order, by bpf(BPF_PROG_QUERY).
+inline std::vector<std::uint32_t> tcx_programs(const std::string& interface, Direction direction) {
+  std::vector<std::uint32_t> ids(16);
   struct {
     std::uint32_t ifindex, attach_type, query_flags, attach_flags;
     std::uint64_t program_ids;
@@ -127,8 +134,11 @@ inline std::uint32_t tcx_programs(const std::string& interface, Direction direct
   } query{};
   query.ifindex = index_of(interface);
   query.attach_type = direction == Direction::ingress ? 46 : 47;
+  query.program_ids = reinterpret_cast<std::uint64_t>(ids.data());
+  query.count = static_cast<std::uint32_t>(ids.size());
   constexpr int kProgQuery = 16;
-  return ::syscall(SYS_bpf, kProgQuery, &query, sizeof query) == 0 ? query.count : 0;
+  ids.resize(::syscall(SYS_bpf, kProgQuery, &query, sizeof query) == 0 ? query.count : 0);
+  return ids;
 }
 
 inline std::string filters_of(const std::string& interface) {
@@ -232,10 +242,18 @@ class DatapathHooks : public DatapathSandbox, public ::testing::WithParamInterfa
     options_.hook = GetParam();
   }
 
+  /// What identifies the programs at the interface.
+  static std::string attached_to(const std::string& interface) {
+    std::string text = filters_of(interface);
+    for (const Direction direction : {Direction::ingress, Direction::egress})
+      for (const std::uint32_t id : tcx_programs(interface, direction)) text += std::to_string(id) + " ";
+    return text;
+  }
+
   /// Nothing of ours is at the interface.
   static void expect_bare(const std::string& interface) {
-    EXPECT_EQ(tcx_programs(interface, Direction::ingress), 0U);
-    EXPECT_EQ(tcx_programs(interface, Direction::egress), 0U);
+    EXPECT_TRUE(tcx_programs(interface, Direction::ingress).empty());
+    EXPECT_TRUE(tcx_programs(interface, Direction::egress).empty());
     EXPECT_EQ(filters_of(interface).find("meter_"), std::string::npos);
     EXPECT_EQ(run("tc qdisc show dev " + interface).find("clsact"), std::string::npos);
   }
