@@ -61,6 +61,19 @@ TEST_F(ConfigLoad, DropInsInNameOrderOverride) {
   EXPECT_EQ(loaded.config.flow.udp_timeout, 3s);
 }
 
+// Enough of them that a directory's own order is not it by chance.
+TEST_F(ConfigLoad, TheLastNameWins) {
+  write("rheo.toml", "");
+  for (const int number : {47, 99, 13, 58, 86, 21, 10, 72, 64, 35, 91, 28})
+    write("rheo.toml.d/" + std::to_string(number) + ".toml", "[flow]\nmax_flows = " + std::to_string(number) +
+                                                                 "\n[interfaces]\ninclude = [\"" +
+                                                                 std::to_string(number) + "\"]\n");
+  const ParsedConfig loaded = load_config(path_, WhenMissing::complain);
+  EXPECT_THAT(loaded.complaints, IsEmpty());
+  EXPECT_EQ(loaded.config.flow.max_flows, 99U);
+  EXPECT_THAT(loaded.config.interfaces.include, ElementsAre("99"));
+}
+
 TEST_F(ConfigLoad, AMissingFileIsAComplaintOnlyWhenItWasNamed) {
   EXPECT_THAT(complaints(WhenMissing::use_defaults), IsEmpty());
   EXPECT_EQ(load_config(path_, WhenMissing::use_defaults).config, Config{});
