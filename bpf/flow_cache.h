@@ -52,11 +52,22 @@ BPF_INLINE int row_has_key(const struct hot_row *row, const __u64 *word)
 		 (key[4] ^ word[4]) | (key[5] ^ word[5]));
 }
 
-/* The way that holds a key, or FLOW_CACHE_WAYS. */
-BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u32 tag)
+/* The way where a row is looked for first, and put if it is free. That it need not be read from the
+ * tags lets the processor fetch the row while it still waits for them. */
+BPF_INLINE __u32 flow_way(__u64 hash)
 {
+	return (__u32)(hash >> 4) & (FLOW_CACHE_WAYS - 1);
+}
+
+/* The way that holds a key, or FLOW_CACHE_WAYS. */
+BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u64 hash)
+{
+	const __u32 tag = flow_tag(hash);
+	const __u32 first = flow_way(hash);
 	__u32 way;
 
+	if (BPF_LIKELY(set->tag[first] == tag) && BPF_LIKELY(row_has_key(&set->hot[first], word)))
+		return first;
 #ifdef __bpf__
 #pragma unroll
 #endif
@@ -68,11 +79,13 @@ BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u32 t
 }
 
 /* The way for a new row: a free one, else that of the least recently seen row. */
-BPF_INLINE __u32 choose_way(const struct flow_set *set)
+BPF_INLINE __u32 choose_way(const struct flow_set *set, __u64 hash)
 {
 	__u64 oldest_ns = ~0ULL;
-	__u32 way, chosen = 0;
+	__u32 way, chosen = flow_way(hash);
 
+	if (!set->tag[chosen])
+		return chosen;
 #ifdef __bpf__
 #pragma unroll
 #endif

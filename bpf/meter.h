@@ -124,15 +124,15 @@ BPF_INLINE void fill_way(struct flow_set *set, __u32 way, __u32 tag, const struc
 
 /* Adds the packet to the row of its flow, which the set may have yet to get.
  * False where the packet found no place. */
-BPF_INLINE int count_in_set(struct flow_set *set, __u32 tag, const struct metered *m,
+BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct metered *m,
 			    const __u32 mode)
 {
-	__u32 way = find_way(set, m->word, tag);
+	__u32 way = find_way(set, m->word, hash);
 	const int found = way < FLOW_CACHE_WAYS;
 	struct hot_row *row;
 
 	if (BPF_UNLIKELY(!found))
-		way = choose_way(set);
+		way = choose_way(set, hash);
 	KEEP_UNKNOWN(way);
 	way &= FLOW_CACHE_WAYS - 1;
 	row = &set->hot[way];
@@ -141,7 +141,7 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u32 tag, const struct metere
 		return 1;
 	}
 	if (!set->tag[way] || evict_row(row, &set->cold[way], m->counters, mode)) {
-		fill_way(set, way, tag, m, mode);
+		fill_way(set, way, flow_tag(hash), m, mode);
 		return 1;
 	}
 	if (!found || row_would_wrap(row, m->packet, &m->octets))
@@ -172,7 +172,7 @@ BPF_INLINE int count_packet(const struct metered *m, const __u32 mode)
 	if ((mode & METER_RT) && __sync_lock_test_and_set(&m->counters->claimed, 1))
 		return evict_packet(m, mode);
 	set = set_for(hash, m->cpu);
-	counted = set ? count_in_set(set, flow_tag(hash), m, mode) : evict_packet(m, mode);
+	counted = set ? count_in_set(set, hash, m, mode) : evict_packet(m, mode);
 	if (mode & METER_RT)
 		__sync_lock_test_and_set(&m->counters->claimed, 0);
 	return counted;
