@@ -3,7 +3,6 @@
 // lost.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
