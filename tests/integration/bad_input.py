@@ -58,6 +58,11 @@ def attached(namespace):
     return objects
 
 
+def pins(bpffs):
+    """What is pinned; every bpffs has two files of the kernel's own, *.debug."""
+    return [str(path) for path in bpffs.rglob("*") if not path.is_dir() and path.suffix != ".debug"]
+
+
 def expect_nothing_left(namespace, before, rheod):
     """The kernel frees programs a while after their last user is gone."""
     deadline = time.monotonic() + 10
@@ -67,8 +72,7 @@ def expect_nothing_left(namespace, before, rheod):
             break
         time.sleep(0.1)
     expect(not left, f"left attached: {left}")
-    pins = [str(path) for path in (rheod.folder / "bpf").rglob("*") if not path.is_dir()]
-    expect(not pins, f"left pinned: {pins}")
+    expect_equal(pins(rheod.folder / "bpf"), [], "left pinned")
 
 
 def refuse(rig, case, sentence, before_exec=None, status=None, text=None, **sections):

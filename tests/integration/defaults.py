@@ -3,12 +3,13 @@
 """rheod without configuration: JSON lines on a pipe, a live table on a terminal, counters on SIGUSR1; it ends
 at Ctrl-C and leaves nothing behind, with and without a bpffs."""
 import os
+import pathlib
 import pty
 import signal
 import subprocess
 import time
 
-from bad_input import attached
+from bad_input import attached, pins
 from rig import Rig, expect, expect_equal, mount, sent_by, sum_records
 
 
@@ -29,9 +30,8 @@ def expect_clean(namespace, before):
     for kind, ids in attached(namespace).items():
         if kind in ("filters", "qdiscs"):
             expect_equal(ids, before[kind], kind)
-    for folder in ("/run/rheo", "/sys/fs/bpf"):
-        left = [os.path.join(where, file) for where, _, files in os.walk(folder) for file in files]
-        expect(not left, f"left behind: {left}")
+    expect(not os.path.exists("/run/rheo"), "/run/rheo is left behind")
+    expect_equal(pins(pathlib.Path("/sys/fs/bpf")), [], "left pinned")
 
 
 def on_a_pipe(rig, case):
