@@ -72,7 +72,7 @@ Result<LinkTable> dump_links() {
       .start = [&] { links.clear(); },
       .message =
           [&](std::span<const std::byte> message) {
-            if (auto link = read_link_message(message)) links.insert_or_assign(link->index, *std::move(link));
+            if (const auto link = read_link_message(message)) links.insert_or_assign(link->index, *link);
           },
   };
   auto dumped =

@@ -38,14 +38,15 @@ struct Quantity {
 
 std::optional<Quantity> take_quantity(std::string_view& text) {
   std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [after, fault] = std::from_chars(text.data(), end, number);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [after, fault] = std::from_chars(begin, end, number);
   if (fault != std::errc()) return std::nullopt;
 
   const char* letters = after;
   while (letters != end && (*letters < '0' || *letters > '9')) ++letters;
   const Quantity taken{number, {after, static_cast<std::size_t>(letters - after)}};
-  text.remove_prefix(static_cast<std::size_t>(letters - text.data()));
+  text.remove_prefix(static_cast<std::size_t>(letters - begin));
   return taken;
 }
 
