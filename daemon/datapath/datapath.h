@@ -31,10 +31,10 @@ class Datapath final : public RowOwner {
   /// the pinned counters, which load() goes on with.
   static Result<std::unique_ptr<Datapath>> open_outdated(const DatapathOptions& options);
 
-  /// Creates the maps, or takes over pinned ones of the same geometry, and loads the programs. Attaches
-  /// nothing. Programs that a killed rheod left attached keep counting into the same maps. With maps taken
-  /// over, the idle generation is quiet on return and may hold rows: drain() it before the first swap().
-  /// Fails on outdated pins.
+  /// Creates the maps, or takes over pinned ones of the same geometry, and loads the programs for Ethernet.
+  /// Attaches nothing. Programs that a killed rheod left attached keep counting into the same maps. With maps
+  /// taken over, the idle generation is quiet on return and may hold rows: drain() it before the first
+  /// swap(). Fails on outdated pins.
   static Result<std::unique_ptr<Datapath>> load(const DatapathOptions& options);
 
   /// Closes everything. Pinned maps and links, and clsact filters with pinned maps, stay and keep counting;
@@ -44,7 +44,8 @@ class Datapath final : public RowOwner {
   Datapath& operator=(const Datapath&) = delete;
 
   /// Meters the interface, by taking over what a killed rheod left attached there (atomically: no packet is
-  /// missed or counted twice), or anew. On failure nothing of ours is attached to it.
+  /// missed or counted twice), or anew. The first link without a link layer has its programs loaded here,
+  /// which takes as long as load(). On failure nothing of ours is attached to it.
   Status attach(const LinkTarget& target);
 
   /// After the attach() of every interface that is wanted at start: detaches what a killed rheod left on
