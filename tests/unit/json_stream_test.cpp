@@ -140,15 +140,19 @@ TEST_F(JsonStreamTest, TheNextReaderOfAFifoBeginsWithAWholeLine) {
 }
 
 TEST_F(JsonStreamTest, ReopenWaitsForTheEndOfALine) {
-  const UniqueFd reader = open_reader();
+  const UniqueFd old_reader = open_reader();
   const auto exporter = make(fifo_);
   ASSERT_FALSE(write(*exporter, batch(0, 20)));
+  fs::rename(fifo_, folder_ / "old");
+  ASSERT_EQ(mkfifo(fifo_.c_str(), 0600), 0);
+  const UniqueFd new_reader = open_reader();
   exporter->request_reopen();
-  std::string got = drain(reader);
-  for (int i = 0; i < 50 && !write(*exporter, batch(0, 20)); ++i) got += drain(reader);
-  got += drain(reader);
+  std::string got = drain(old_reader);
+  for (int i = 0; i < 50 && !write(*exporter, batch(0, 20)); ++i) got += drain(old_reader);
+  got += drain(old_reader);
+  EXPECT_EQ(got, text(0, 20));
   ASSERT_TRUE(write(*exporter, batch(20, 1)));
-  EXPECT_EQ(got + drain(reader), text(0, 21));
+  EXPECT_EQ(drain(new_reader), text(20, 1));
 }
 
 /// Standard output is something else for as long as this lives.
