@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/app/counter_list.h"
 
+#include "daemon/base/log.h"
+
 namespace rheo {
 namespace {
 
@@ -72,6 +74,10 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
     list.add_counts(name + ".lost", lane.lost);
   }
   return list.take();
+}
+
+void log_counters(const DaemonCounters& counters) {
+  for (const NamedCounter& counter : list_counters(counters)) log::notice("counter {} {}", counter.name, counter.value);
 }
 
 }  // namespace rheo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CounterList: every number of DaemonCounters with its name, as rheod(8) documents them. Pure, any thread.
+// CounterList: every number of DaemonCounters with its name, as rheod(8) documents them. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,5 +16,8 @@ struct NamedCounter {
 };
 
 std::vector<NamedCounter> list_counters(const DaemonCounters& counters);
+
+/// Writes each to the log: "counter datapath.seen_packets 5".
+void log_counters(const DaemonCounters& counters);
 
 }  // namespace rheo

@@ -163,11 +163,13 @@ void Daemon::stop() {
   CollectorEnd end{.drained = true, .closed = true};
   if (datapath_) datapath_->detach_all();
   if (collector_) end = collector_->stop(deadline_ns);
-  if (lanes_) final_lanes_ = lanes_->stop(deadline_ns);
+  DaemonCounters last = counters();
+  if (lanes_) last.lanes = lanes_->stop(deadline_ns);
   if (datapath_ && end.drained) datapath_->remove_pins();
   if (table_) {
+    const TableCounters left = last.table = table_->counters();
+    last_counters_ = std::move(last);
     print_counters();
-    const TableCounters left = table_->counters();
     if (left.active_flows == 0 && left.outbox_pending == 0)
       table_->remove_file();
     else
@@ -202,6 +204,7 @@ void Daemon::reopen_files() {
 }
 
 DaemonCounters Daemon::counters() const {
+  if (last_counters_) return *last_counters_;
   DaemonCounters counters;
   if (datapath_) counters.datapath = datapath_->counters();
   if (collector_) {
@@ -209,12 +212,10 @@ DaemonCounters Daemon::counters() const {
     counters.collector = report->collector;
     counters.table = report->table;
   }
-  if (lanes_) counters.lanes = final_lanes_.empty() ? lanes_->counters() : final_lanes_;
+  if (lanes_) counters.lanes = lanes_->counters();
   return counters;
 }
 
-void Daemon::print_counters() const {
-  for (const NamedCounter& counter : list_counters(counters())) log::notice("counter {} {}", counter.name, counter.value);
-}
+void Daemon::print_counters() const { log_counters(counters()); }
 
 }  // namespace rheo

@@ -62,7 +62,7 @@ class Daemon {
   std::optional<LossWatch> losses_;
   std::optional<LiveTable> live_;
   std::string heading_;
-  std::vector<LaneCounters> final_lanes_;  // of the lanes when they stopped
+  std::optional<DaemonCounters> last_counters_;  // once everything has stopped
 };
 
 }  // namespace rheo

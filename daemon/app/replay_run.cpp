@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "daemon/app/counter_list.h"
 #include "daemon/app/lanes.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
@@ -61,7 +62,13 @@ class ReplayRun {
     while (table_.close_some(table_.outbox().capacity() / 2) > 0) {
       if (auto room = make_room(); !room) return room;
     }
-    return wait_for_room(table_.outbox(), 0, patience_) ? Status(Done{}) : stuck();
+    return Done{};
+  }
+
+  Status stuck() const {
+    return failure("an exporter has taken nothing for the shutdown_timeout, giving up with " +
+                       std::to_string(table_.counters().outbox_pending) + " records unsent",
+                   std::errc::timed_out);
   }
 
  private:
@@ -79,12 +86,6 @@ class ReplayRun {
 
   Status make_room() {
     return wait_for_room(table_.outbox(), table_.outbox().capacity() / 4, patience_) ? Status(Done{}) : stuck();
-  }
-
-  Status stuck() const {
-    return failure("an exporter has taken nothing for the shutdown_timeout, giving up with " +
-                       std::to_string(table_.counters().outbox_pending) + " records unsent",
-                   std::errc::timed_out);
   }
 
   FlowTable& table_;
@@ -105,10 +106,14 @@ Status run_replay(const std::string& path, const Config& config) {
   auto lanes = Lanes::start(config.exporters, config.flow.community_id_seed, (*table)->outbox(), links);
   if (!lanes) return forward(std::move(lanes));
 
-  const Status metered = run.meter(*replay, links);
-  const Status closed = run.close();
-  lanes->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
-  return metered ? closed : metered;
+  Status status = run.meter(*replay, links);
+  if (const Status closed = run.close(); status && !closed) status = closed;
+  DaemonCounters counters{.datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}};
+  counters.lanes = lanes->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
+  counters.table = (*table)->counters();
+  log_counters(counters);
+  if (status && counters.table.outbox_pending > 0) return run.stuck();
+  return status;
 }
 
 }  // namespace rheo

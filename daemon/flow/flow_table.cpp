@@ -45,15 +45,15 @@ void FlowTable::rebuild(std::uint64_t now_ns) {
       continue;
     }
     index_.insert(hash_flow_key(entry.key, hash_seed_), i);
-    wheel_->schedule(i, deadline(entry));
+    wheel_->schedule(i, deadline(entry, now_ns));
     counters_.merged += unreported(entry);
   }
 }
 
-std::uint64_t FlowTable::deadline(const EntryState& entry) const {
-  const bool open = unreported(entry).packets > 0;
-  const std::uint64_t cut = (open ? entry.window_first_ns : entry.last_ns) + timeouts_.max_record_interval_ns;
-  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_), cut);
+/// When to look at the entry again. Without a window there is nothing to cut: the next one opens after `now_ns`.
+std::uint64_t FlowTable::deadline(const EntryState& entry, std::uint64_t now_ns) const {
+  const std::uint64_t opened_ns = unreported(entry).packets > 0 ? entry.window_first_ns : now_ns;
+  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_), opened_ns + timeouts_.max_record_interval_ns);
 }
 
 std::uint32_t FlowTable::find(const abi::flow_key& key, std::uint64_t hash) const {
@@ -109,7 +109,7 @@ void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) 
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);
   index_.insert(hash, entry);
-  wheel_->schedule(entry, deadline(image));
+  wheel_->schedule(entry, deadline(image, image.last_ns));
   ++counters_.flows_made;
 }
 
@@ -121,7 +121,7 @@ void FlowTable::continue_flow(std::uint32_t entry, const Row& row, RowOwner& own
   if (image.sequence == 0) improve_initiator(image, *listeners_);
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);
-  if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image));
+  if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, image.last_ns));
 }
 
 std::uint32_t FlowTable::take_entry() {
@@ -223,7 +223,7 @@ bool FlowTable::expire(std::uint64_t now_ns) {
       cut_flow(entry);
       --budget;
     }
-    wheel_->schedule(entry, deadline(flow));
+    wheel_->schedule(entry, deadline(flow, now_ns));
   }
   outbox_.wake();
   return budget > 0;

@@ -94,7 +94,7 @@ class FlowTable {
   void commit(std::uint32_t entry, const RowPlace& source, RowOwner* owner);
   void redo(RowOwner* owner);
   void rebuild(std::uint64_t now_ns);
-  std::uint64_t deadline(const EntryState& entry) const;
+  std::uint64_t deadline(const EntryState& entry, std::uint64_t now_ns) const;
 
   TableFile file_;
   FlowTimeouts timeouts_;
