@@ -94,6 +94,17 @@ std::expected<void, TomlMistake> check_dots(std::string_view text) {
   return {};
 }
 
+/// Each kind of value as a complaint shows it.
+struct Show {
+  std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(std::int64_t value) const { return fmt::to_string(value); }
+  std::string operator()(double value) const { return fmt::to_string(value); }
+  std::string operator()(const std::string& value) const { return '"' + printable(value) + '"'; }
+  std::string operator()(const TomlMoment& value) const { return value.text; }
+  std::string operator()(const TomlArray&) const { return "[...]"; }
+  std::string operator()(const TomlTable&) const { return "{...}"; }
+};
+
 }  // namespace
 
 std::expected<TomlTable, TomlMistake> parse_toml(std::string_view text) {
@@ -116,17 +127,6 @@ std::string printable(std::string_view text) {
   return cut ? shown + "..." : shown;
 }
 
-std::string TomlValue::text() const {
-  struct Show {
-    std::string operator()(bool value) const { return value ? "true" : "false"; }
-    std::string operator()(std::int64_t value) const { return fmt::to_string(value); }
-    std::string operator()(double value) const { return fmt::to_string(value); }
-    std::string operator()(const std::string& value) const { return '"' + printable(value) + '"'; }
-    std::string operator()(const TomlMoment& value) const { return value.text; }
-    std::string operator()(const TomlArray&) const { return "[...]"; }
-    std::string operator()(const TomlTable&) const { return "{...}"; }
-  };
-  return std::visit(Show{}, value);
-}
+std::string TomlValue::text() const { return std::visit(Show{}, value); }
 
 }  // namespace rheo
