@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// bench_datapath: runs the programs of bpf/datapath_bench.bpf.c in turns by BPF_PROG_TEST_RUN on one CPU
+// and prints the median of each, net of the empty program. The flow cache and the hash map both have room
+// for all flows (twice their number of rows), but for the figures `default_`, whose cache has the rows that
+// one of two CPUs has by default and a collector that empties `evicted` meanwhile. One thread, and that one.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "bpf/abi.h"
+
+using rheo::abi::cpu_counters;    // NOLINT(misc-unused-using-decls): the skeleton names it
+using rheo::abi::meter_settings;  // NOLINT(misc-unused-using-decls)
+#include "datapath_bench.skel.h"
+
+namespace {
+
+constexpr std::uint32_t kDefaultRowsOfCpu = 65'536 / 2;
+constexpr std::uint32_t kRingBytes = 32u << 20;
+
+struct Size {
+  std::string_view name;
+  std::uint32_t flows;
+};
+constexpr Size kSizes[] = {{"1", 1}, {"1k", 1'000}, {"100k", 100'000}, {"1m", 1'000'000}};
+
+struct Destroy {
+  void operator()(datapath_bench_bpf* skeleton) const { datapath_bench_bpf__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<datapath_bench_bpf, Destroy>;
+
+[[noreturn]] void give_up(std::string_view what) {
+  fmt::print(stderr, "bench_datapath: {}: {}; nothing was measured\n", what, std::strerror(errno));
+  std::exit(EXIT_FAILURE);
+}
+
+// 64 bytes on the wire with FCS: Ethernet, IPv4 and UDP headers, 18 bytes of payload.
+std::vector<unsigned char> udp_frame() {
+  std::vector<unsigned char> frame(60);
+  const unsigned char start[] = {2,    0, 0,   0,   0, 1, 2,    0,    0,    0,    0, 2, 8,  0,
+                                 0x45, 0, 0,   46,  0, 1, 0x40, 0,    64,   17,   0, 0, 10, 0,
+                                 0,    0, 192, 168, 1, 1, 0x12, 0x34, 0x22, 0xb8, 0, 26};
+  std::copy(std::begin(start), std::end(start), frame.begin());
+  return frame;
+}
+
+meter_settings settings_for(std::uint32_t sets) {
+  meter_settings settings{};
+  for (unsigned i = 0; i < 8; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
+  settings.parse.vxlan_ports[0] = 4789;
+  settings.parse.vxlan_ports[1] = 8472;
+  settings.parse.geneve_ports[0] = 6081;
+  settings.parse.wireguard_ports[0] = 51820;
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{4789, 8472, 6081, 51820})
+    settings.parse.tunnel_port_filter |= rheo::abi::tunnel_port_bit(port);
+  settings.parse.decapsulate_gre = settings.parse.decapsulate_ipip = 1;
+  settings.partition_sets = sets;
+  settings.partition_count = 1;  // the benchmark stays on CPU 0
+  settings.ring_wakeup_bytes = kRingBytes / 4;
+  return settings;
+}
+
+// Made here, not by libbpf, which cannot be told the size of an inner map.
+void add_flow_cache(const datapath_bench_bpf& skeleton, std::uint32_t sets) {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+  const int generation = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bench_generation", sizeof(std::uint32_t),
+                                        sizeof(rheo::abi::flow_set), sets, &options);
+  if (generation < 0) give_up("make the flow cache (root is needed)");
+  LIBBPF_OPTS(bpf_map_create_opts, outer_options, .inner_map_fd = static_cast<__u32>(generation));
+  const int outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "bench_cache", sizeof(std::uint32_t),
+                                   sizeof(std::uint32_t), 1, &outer_options);
+  const std::uint32_t zero = 0;
+  if (outer < 0 || bpf_map_update_elem(outer, &zero, &generation, 0) != 0 ||
+      bpf_map__reuse_fd(skeleton.maps.flow_cache, outer) != 0)
+    give_up("make the flow cache");
+  close(outer);  // the object and the outer map have their own references
+  close(generation);
+}
+
+Skeleton load(std::uint32_t sets) {
+  Skeleton skeleton(datapath_bench_bpf__open());
+  if (!skeleton) give_up("open the BPF object");
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton->obj)
+      bpf_program__set_autoload(program, std::string_view(bpf_program__name(program)).starts_with("bench_"));
+  skeleton->rodata->settings = settings_for(sets);
+  bpf_map__set_max_entries(skeleton->maps.evicted, kRingBytes);
+  bpf_map__set_max_entries(skeleton->maps.counters, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
+  add_flow_cache(*skeleton, sets);
+  if (datapath_bench_bpf__load(skeleton.get()) != 0) give_up("load the BPF object (root is needed)");
+  return skeleton;
+}
+
+double run(const bpf_program* program, std::uint32_t packets) {
+  auto frame = udp_frame();
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+              .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = static_cast<int>(packets));
+  if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0) give_up(bpf_program__name(program));
+  return options.duration;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// Empties `evicted` as the collector does, on another CPU.
+class Collector {
+ public:
+  explicit Collector(const datapath_bench_bpf& skeleton)
+      : ring_(ring_buffer__new(
+            bpf_map__fd(skeleton.maps.evicted), [](void*, void*, std::size_t) { return 0; }, nullptr,
+            nullptr)) {
+    if (!ring_) give_up("read the ring buffer");
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      cpu_set_t others;
+      CPU_ZERO(&others);
+      for (unsigned cpu = 1; cpu < std::thread::hardware_concurrency(); ++cpu) CPU_SET(cpu, &others);
+      sched_setaffinity(0, sizeof(others), &others);  // with one CPU only: fails, and it shares that
+      while (!stop.stop_requested()) ring_buffer__poll(ring_, 1);
+    });
+  }
+  ~Collector() {
+    thread_.request_stop();
+    thread_.join();
+    ring_buffer__free(ring_);
+  }
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+
+ private:
+  ring_buffer* ring_;
+  std::jthread thread_;
+};
+
+using Figures = std::map<std::string, double>;
+
+struct Run {
+  Size size;
+  std::uint32_t rows;
+  bool as_by_default;
+  int rounds;
+};
+
+// Programs in turns, so that what disturbs the machine disturbs all of them.
+void measure(const Run& what, Figures& figures) {
+  const Skeleton skeleton = load(std::bit_ceil(what.rows) / 4);
+  skeleton->data->bench_flows = what.size.flows;
+  std::vector<std::pair<std::string, const bpf_program*>> programs = {
+      {"empty_", skeleton->progs.bench_empty},
+      {what.as_by_default ? "default_" : "", skeleton->progs.bench_meter}};
+  if (!what.as_by_default) {
+    programs.emplace_back("parse_", skeleton->progs.bench_parse);
+    programs.emplace_back("percpu_hash_", skeleton->progs.bench_percpu_hash);
+  }
+  const Collector collector(*skeleton);
+  std::map<std::string, std::vector<double>> times;
+  for (int round = -1; round < what.rounds; ++round) {  // round -1 fills caches and tables
+    for (const auto& [name, program] : programs) {
+      const double nanoseconds = run(program, std::max<std::uint32_t>(500'000, what.size.flows));
+      if (round >= 0) times[name].push_back(nanoseconds);
+    }
+  }
+  const double empty = median(times["empty_"]);
+  for (const auto& [name, values] : times) {
+    if (name == "empty_" && what.as_by_default) continue;
+    figures[fmt::format("{}net_ns_{}", name, what.size.name)] =
+        median(values) - (name == "empty_" ? 0 : empty);
+  }
+}
+
+void print(const Figures& figures) {
+  fmt::print("{:<34}{:>8}{:>8}{:>8}{:>8}\n", "ns per packet, net of empty", "1", "1k", "100k", "1m");
+  for (const std::string_view row : {"empty_", "parse_", "percpu_hash_", "", "default_"}) {
+    fmt::print("{:<34}", row.empty() ? "flow cache" : row == "empty_" ? "(empty program itself)" : row);
+    for (const auto& size : kSizes) {
+      const auto found = figures.find(fmt::format("{}net_ns_{}", row, size.name));
+      fmt::print("{:>8}", found == figures.end() ? "-" : fmt::format("{:.1f}", found->second));
+    }
+    fmt::print("\n");
+  }
+  std::string json;
+  for (const auto& [name, value] : figures)
+    json += fmt::format("{}\"{}\": {:.1f}", json.empty() ? "" : ", ", name, value);
+  fmt::print("{{{}}}\n", json);
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+  const bool is_short = argc > 1 && std::string_view(argv[1]) == "--short";
+  const int rounds = is_short ? 3 : 9;
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(0, &cpus);
+  rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};  // kernels before 5.11 charge maps to it
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);
+
+  Figures figures;
+  if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) give_up("stay on CPU 0");
+  for (const auto& size : kSizes) {
+    measure({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds}, figures);
+    measure({size, kDefaultRowsOfCpu, true, rounds}, figures);
+  }
+  print(figures);
+  return EXIT_SUCCESS;
+}
