@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <tuple>
 
 // Compiled in here rather than linked, without exceptions: the packaged library throws, and inline functions
 // of the two must not meet.
@@ -49,8 +50,9 @@ TomlTable convert_table(const toml::table& table, int depth) {
                        .line = line > 0 ? line : line_of(node.source()),
                        .value = convert(node, depth + 1)});
   }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const TomlEntry& a, const TomlEntry& b) { return a.line < b.line; });
+  std::sort(entries.begin(), entries.end(), [](const TomlEntry& a, const TomlEntry& b) {
+    return std::tie(a.line, a.key) < std::tie(b.line, b.key);
+  });
   return entries;
 }
 
