@@ -98,7 +98,10 @@ void unpin_drained_maps(const PinDirectory& pins) {
 
 Result<Hook> choose_hook(Hook asked, int program_fd, DatapathNotes& notes) {
   if (asked == Hook::clsact) return asked;
-  if (kernel_has_tcx(program_fd)) return Hook::tcx;
+  if (kernel_has_tcx(program_fd)) {
+    notes.push_back({false, "attaching by TCX links, ahead of other programs: this kernel has them"});
+    return Hook::tcx;
+  }
   if (asked == Hook::tcx)
     return failure(
         "hook: tcx was asked for, and this kernel has none (Linux 6.6 does): use automatic or clsact",
@@ -206,6 +209,8 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   if (state->pins.has(kFragments))
     if (auto fragments = state->pins.get(kFragments); fragments)
       state->pinned_fragments = *std::move(fragments);
+  if (inherited)
+    state->notes.push_back({false, fmt::format("going on with the maps pinned in {}", state->pins.path())});
   // Others when the first interface of their link layer is attached.
   auto programs = state->programs_for(LinkLayer::ethernet);
   if (!programs) return forward(std::move(programs));

@@ -40,6 +40,7 @@ TcFilter read_filter(Bytes payload) {
   const Bytes kind = attribute(attributes, TCA_KIND);
   if (kind.size() != sizeof "bpf" || std::memcmp(kind.data(), "bpf", sizeof "bpf") != 0) return filter;
   const Bytes name = attribute(attribute(attributes, TCA_OPTIONS), TCA_BPF_NAME);
+  if (name.empty()) return filter;
   const auto* text = reinterpret_cast<const char*>(name.data());
   filter.bpf_name.assign(text, ::strnlen(text, name.size()));
   return filter;

@@ -206,6 +206,8 @@ TEST_F(DatapathSandbox, AutomaticChoosesTcxWhereTheKernelHasIt) {
   ASSERT_TRUE(datapath->attach(target("veth_a")));
   const bool tcx = tcx_programs("veth_a", Direction::ingress).size() == 1;
   EXPECT_EQ(datapath->hook(), tcx ? Hook::tcx : Hook::clsact);
+  EXPECT_NE(all_notes(*datapath).find(tcx ? "attaching by TCX links" : "attaching by clsact filters"),
+            std::string::npos);
 }
 
 TEST_F(DatapathSandbox, TcxProgramsGoAheadOfOthers) {

@@ -16,6 +16,8 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   auto datapath = load();
   ASSERT_TRUE(datapath);
   send_udp("veth_a", 300, 30);
+  EXPECT_NE(all_notes(*datapath).find("going on with the maps pinned in " + options_.pin_directory + "/v1"),
+            std::string::npos);
   const std::string old_programs = attached_to("veth_a");
   const Status attached = datapath->attach(target("veth_a"));
   ASSERT_TRUE(attached) << attached.error().what;

@@ -41,8 +41,8 @@ TEST(DatapathSettings, EveryTunnelPortPassesTheFilter) {
                                 .pin_directory = ""};
   const auto parse = make_parse_settings(options);
   ASSERT_TRUE(parse);
-  for (const std::uint16_t port : {4789, 1, 6081, 51820, 65535})
-    EXPECT_NE(parse->tunnel_port_filter & abi::tunnel_port_bit(port), 0U) << port;
+  for (const int port : {4789, 1, 6081, 51820, 65535})
+    EXPECT_NE(parse->tunnel_port_filter & abi::tunnel_port_bit(static_cast<__u16>(port)), 0U) << port;
   EXPECT_LE(std::popcount(parse->tunnel_port_filter), 5);
   EXPECT_EQ(parse->vxlan_ports[0], 4789);
   EXPECT_EQ(parse->geneve_ports[1], 0);
