@@ -21,17 +21,32 @@ Result<Args> parse_args(int argc, char* argv[]) {
   opterr = 0;
   for (int found = 0; (found = ::getopt_long(argc, argv, ":c:r:i:hV", kOptions, nullptr)) != -1;) {
     switch (found) {
-      case 'c': args.config_path = optarg; break;
-      case 'k': args.check_only = true; break;
-      case 'r': args.replay_path = optarg; break;
-      case 'i': args.interfaces.emplace_back(optarg); break;
-      case 'h': args.help = true; break;
-      case 'V': args.version = true; break;
-      case ':': return failure(std::string(argv[optind - 1]) + ": a value is missing; see rheod --help");
-      default: return failure(std::string(argv[optind - 1]) + ": no such option; see rheod --help");
+      case 'c':
+        args.config_path = optarg;
+        break;
+      case 'k':
+        args.check_only = true;
+        break;
+      case 'r':
+        args.replay_path = optarg;
+        break;
+      case 'i':
+        args.interfaces.emplace_back(optarg);
+        break;
+      case 'h':
+        args.help = true;
+        break;
+      case 'V':
+        args.version = true;
+        break;
+      case ':':
+        return failure(std::string(argv[optind - 1]) + ": a value is missing; see rheod --help");
+      default:
+        return failure(std::string(argv[optind - 1]) + ": no such option; see rheod --help");
     }
   }
-  if (optind < argc) return failure(std::string(argv[optind]) + ": rheod takes options only; see rheod --help");
+  if (optind < argc)
+    return failure(std::string(argv[optind]) + ": rheod takes options only; see rheod --help");
   return args;
 }
 

@@ -13,7 +13,7 @@ namespace rheo {
 struct Args {
   std::optional<std::string> config_path;  // none: the default path, which need not exist
   std::optional<std::string> replay_path;
-  std::vector<std::string> interfaces;     // instead of [interfaces]; empty: as configured
+  std::vector<std::string> interfaces;  // instead of [interfaces]; empty: as configured
   bool check_only = false;
   bool help = false;
   bool version = false;

@@ -33,15 +33,16 @@ Result<std::vector<LinkTarget>> choose_targets(const LinkTable& links, const Int
     if (!interface_wanted(config, link.name)) continue;
     if (link.layer == LinkLayer::unsupported) {
       if (named(config, link.name))
-        return failure("interface " + link.name + ": links of hardware type " + std::to_string(link.hardware_type) +
-                       " cannot be metered");
+        return failure("interface " + link.name + ": links of hardware type " +
+                       std::to_string(link.hardware_type) + " cannot be metered");
       continue;
     }
     // By its name a link is metered also while it is down: it will come up.
     if (!link.up && !named(config, link.name)) continue;
     targets.push_back({.ifindex = index, .name = link.name, .layer = link.layer, .ingress = !link.loopback});
   }
-  if (targets.empty()) return failure("no interface that is up matches [interfaces]", std::errc::no_such_device);
+  if (targets.empty())
+    return failure("no interface that is up matches [interfaces]", std::errc::no_such_device);
   return targets;
 }
 
@@ -56,9 +57,11 @@ Result<std::vector<std::string>> attach_all(Datapath& datapath, const std::vecto
     }
     last_reason = attached.error().what;
     if (attached.error().code == std::errc::operation_not_permitted) return forward(std::move(attached));
-    log::write(log::Priority::error, last_reason + ", continuing without it", {{"RHEO_INTERFACE", target.name}});
+    log::write(log::Priority::error, last_reason + ", continuing without it",
+               {{"RHEO_INTERFACE", target.name}});
   }
-  if (names.empty()) return failure(last_reason + "; no interface is left to meter", std::errc::no_such_device);
+  if (names.empty())
+    return failure(last_reason + "; no interface is left to meter", std::errc::no_such_device);
   return names;
 }
 

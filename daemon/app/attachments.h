@@ -16,8 +16,8 @@ namespace rheo {
 /// wildcards is that of no link, a link wanted by name cannot be metered, or nothing is left.
 Result<std::vector<LinkTarget>> choose_targets(const LinkTable& links, const InterfacesConfig& config);
 
-/// Attaches to each; one that fails is left out with a line in the log. Fails when none is left, or the kernel
-/// refuses in a way that is the same for all. Returns the names of what is metered.
+/// Attaches to each; one that fails is left out with a line in the log. Fails when none is left, or the
+/// kernel refuses in a way that is the same for all. Returns the names of what is metered.
 Result<std::vector<std::string>> attach_all(Datapath& datapath, const std::vector<LinkTarget>& targets);
 
 }  // namespace rheo

@@ -66,11 +66,13 @@ Status Collector::start() {
 
   const timespec interval = to_timespec(options_.drain_interval);
   const itimerspec times{.it_interval = interval, .it_value = interval};
-  if (::timerfd_settime(timer_.get(), 0, &times, nullptr) != 0) return errno_error("collector: set the timer");
+  if (::timerfd_settime(timer_.get(), 0, &times, nullptr) != 0)
+    return errno_error("collector: set the timer");
   for (const auto& [fd, events] : {std::pair<int, std::uint32_t>{timer_.get(), EPOLLIN},
                                    {wake_.get(), EPOLLIN},
                                    {datapath_.evicted_fd(), EPOLLIN | EPOLLET}}) {
-    if (auto added = add_to_epoll(epoll_.get(), fd, events); !added) return forward(std::move(added), "collector");
+    if (auto added = add_to_epoll(epoll_.get(), fd, events); !added)
+      return forward(std::move(added), "collector");
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   return Done{};
@@ -108,7 +110,8 @@ void Collector::drain() {
   table_.set_listeners(listeners_.get());
   table_.begin_drain();
   if (swap()) {
-    // In the order in which a flow's rows were made: evicted from the old generation, still in it, evicted since.
+    // In the order in which a flow's rows were made: evicted from the old generation, still in it, evicted
+    // since.
     datapath_.consume_evicted(merge_, begin_ns);
     datapath_.drain(merge_);
   }
@@ -125,7 +128,8 @@ bool Collector::swap() {
   const Status swapped = datapath_.swap();
   if (!swapped) {
     ++counters_.drains_failed;
-    if (!swap_failing_) log::error("{}; the flow cache fills up, trying again at every drain", swapped.error().what);
+    if (!swap_failing_)
+      log::error("{}; the flow cache fills up, trying again at every drain", swapped.error().what);
   } else if (swap_failing_) {
     log::notice("draining works again after {} failures", counters_.drains_failed);
   }
@@ -162,8 +166,9 @@ void Collector::follow_clock() {
   const auto offset = static_cast<std::int64_t>(realtime_ns() - monotonic_ns());
   if (clock_offset_ns_ != 0 && std::llabs(offset - clock_offset_ns_) > kClockStepNs) {
     ++counters_.clock_steps;
-    log::notice("the wall clock moved by {:.3f} s against the monotonic one; records from now on have the new time",
-                static_cast<double>(offset - clock_offset_ns_) / 1e9);
+    log::notice(
+        "the wall clock moved by {:.3f} s against the monotonic one; records from now on have the new time",
+        static_cast<double>(offset - clock_offset_ns_) / 1e9);
   }
   clock_offset_ns_ = offset;
   table_.set_clock_offset(offset);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Collector: the thread that drains the flow cache, merges into the flow table and ends records. The only one that
-// reads rows. Between start() and stop() datapath rows and flow table are its own; what others may know of them is
-// in report().
+// Collector: the thread that drains the flow cache, merges into the flow table and ends records. The only one
+// that reads rows. Between start() and stop() datapath rows and flow table are its own; what others may know
+// of them is in report().
 #pragma once
 
 #include <atomic>
@@ -43,16 +43,18 @@ struct CollectorEnd {
 class Collector {
  public:
   /// Datapath, table and listeners outlive the collector.
-  Collector(Datapath& datapath, FlowTable& table, const Snapshot<Listeners>& listeners, CollectorOptions options);
+  Collector(Datapath& datapath, FlowTable& table, const Snapshot<Listeners>& listeners,
+            CollectorOptions options);
   ~Collector();
 
-  /// Takes what an earlier process left in the idle generation and the ring. Before start(), no other thread running.
+  /// Takes what an earlier process left in the idle generation and the ring. Before start(), no other thread
+  /// running.
   void take_leftovers();
 
   Status start();
 
-  /// After Datapath::detach_all(): the last drains, then every flow is closed as fast as the lanes take the records,
-  /// until `deadline_ns` (CLOCK_MONOTONIC). Waits for that.
+  /// After Datapath::detach_all(): the last drains, then every flow is closed as fast as the lanes take the
+  /// records, until `deadline_ns` (CLOCK_MONOTONIC). Waits for that.
   CollectorEnd stop(std::uint64_t deadline_ns);
 
   std::shared_ptr<const CollectorReport> report() const { return report_.get(); }

@@ -27,8 +27,8 @@ class List {
   std::vector<NamedCounter> counters_;
 };
 
-constexpr const char* kEndReasonKeys[kEndReasonCount] = {"idle", "active", "fin", "rst", "lack_of_resources",
-                                                        "forced"};
+constexpr const char* kEndReasonKeys[kEndReasonCount] = {"idle",  "active", "fin", "rst", "lack_of_resources",
+                                                         "forced"};
 
 void add_datapath(List& list, const DatapathCounters& datapath) {
   list.add("datapath.seen_packets", datapath.seen_packets);
@@ -77,7 +77,8 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
 }
 
 void log_counters(const DaemonCounters& counters) {
-  for (const NamedCounter& counter : list_counters(counters)) log::notice("counter {} {}", counter.name, counter.value);
+  for (const NamedCounter& counter : list_counters(counters))
+    log::notice("counter {} {}", counter.name, counter.value);
 }
 
 }  // namespace rheo

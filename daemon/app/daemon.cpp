@@ -63,7 +63,8 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
   return daemon;
 }
 
-Daemon::Daemon(const Config& config, RunDirectory directory) : config_(config), directory_(std::move(directory)) {}
+Daemon::Daemon(const Config& config, RunDirectory directory)
+    : config_(config), directory_(std::move(directory)) {}
 
 Status Daemon::build() {
   auto links = dump_links();
@@ -76,7 +77,8 @@ Status Daemon::build() {
   auto table = FlowTable::open(table_options(config_, directory_.path()));
   if (!table) return forward(std::move(table));
   table_ = *std::move(table);
-  if (table_->file().set_aside()) log::warning("{}; starting with an empty table", *table_->file().set_aside());
+  if (table_->file().set_aside())
+    log::warning("{}; starting with an empty table", *table_->file().set_aside());
   if (auto loaded = load_datapath(); !loaded) return loaded;
 
   ExportConfig exporters = config_.exporters;
@@ -104,13 +106,15 @@ Status Daemon::load_datapath() {
 
 /// Maps of another geometry give everything they hold to the table before new ones replace them.
 void Daemon::drain_outdated(Datapath& outdated) {
-  log::notice("the sizes in [datapath] have changed: nothing is metered until the interfaces are attached again");
+  log::notice(
+      "the sizes in [datapath] have changed: nothing is metered until the interfaces are attached again");
   table_->recover(outdated, monotonic_ns());
   outdated.detach_all();
   Collector last_drains(outdated, *table_, listeners_, {});
   last_drains.take_leftovers();
   for (int generation = 0; generation < 2; ++generation) {
-    if (auto swapped = outdated.swap(); !swapped) log::error("{}; what the old flow cache holds is lost", swapped.error().what);
+    if (auto swapped = outdated.swap(); !swapped)
+      log::error("{}; what the old flow cache holds is lost", swapped.error().what);
     last_drains.take_leftovers();
   }
   outdated.remove_pins();
@@ -158,7 +162,8 @@ Status Daemon::run() {
 }
 
 void Daemon::stop() {
-  const std::uint64_t deadline_ns = monotonic_ns() + static_cast<std::uint64_t>(config_.daemon.shutdown_timeout.count());
+  const std::uint64_t deadline_ns =
+      monotonic_ns() + static_cast<std::uint64_t>(config_.daemon.shutdown_timeout.count());
   live_.reset();
   CollectorEnd end{.drained = true, .closed = true};
   if (datapath_) datapath_->detach_all();
@@ -173,8 +178,10 @@ void Daemon::stop() {
     if (left.active_flows == 0 && left.outbox_pending == 0)
       table_->remove_file();
     else
-      log::warning("{} flows and {} records could not be exported within the shutdown_timeout, they stay in {}/flows for the next start",
-                   left.active_flows, left.outbox_pending, directory_.path());
+      log::warning(
+          "{} flows and {} records could not be exported within the shutdown_timeout, they stay in {}/flows "
+          "for the next start",
+          left.active_flows, left.outbox_pending, directory_.path());
   }
   directory_.clear();
 }
@@ -184,8 +191,9 @@ void Daemon::on_tick() {
   losses_->look(datapath_->counters(), monotonic_ns());
   if (!live_) return;
   const auto report = collector_->report();
-  live_->show({.flows = report->busiest, .counters = counters(), .at_ns = report->drained_at_ns, .heading = heading_},
-              *links_.get());
+  live_->show(
+      {.flows = report->busiest, .counters = counters(), .at_ns = report->drained_at_ns, .heading = heading_},
+      *links_.get());
 }
 
 void Daemon::refresh_listeners() {

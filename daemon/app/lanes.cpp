@@ -15,8 +15,8 @@ Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_i
   for (const auto& [name, json] : config.json) names.push_back("json." + name);
   for (const RetiredLane& lane : outbox.retire_lanes(names)) {
     if (lane.records > 0)
-      log::warning("exporter {}: not configured any more, {} records that it had not sent are dropped", lane.name,
-                   lane.records);
+      log::warning("exporter {}: not configured any more, {} records that it had not sent are dropped",
+                   lane.name, lane.records);
   }
 
   Lanes lanes;
@@ -26,10 +26,11 @@ Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_i
     if (!cursor) return forward(std::move(cursor), "export");
     auto exporter = std::make_unique<JsonExporter>(
         JsonExporterOptions{.path = json.path, .links = links, .community_id_seed = community_id_seed});
-    lanes.lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
-                                                  LaneOptions{.name = lane_name,
-                                                              .max_batch_size = json.max_batch_size,
-                                                              .max_batch_interval = json.max_batch_interval}));
+    lanes.lanes_.push_back(
+        std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
+                               LaneOptions{.name = lane_name,
+                                           .max_batch_size = json.max_batch_size,
+                                           .max_batch_interval = json.max_batch_interval}));
   }
   return lanes;
 }

@@ -18,8 +18,8 @@ namespace rheo {
 
 class Lanes {
  public:
-  /// Opens a cursor and starts a lane for each exporter; forgets the lanes of exporters that are gone, with a line
-  /// in the log where they had records left. `links` outlives the lanes.
+  /// Opens a cursor and starts a lane for each exporter; forgets the lanes of exporters that are gone, with a
+  /// line in the log where they had records left. `links` outlives the lanes.
   static Result<Lanes> start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
                              const Snapshot<LinkTable>& links);
 

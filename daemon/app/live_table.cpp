@@ -54,7 +54,8 @@ std::string transport(const FlowRecord& record) {
 
 std::uint64_t lost_packets(const DaemonCounters& counters) {
   const DatapathCounters& d = counters.datapath;
-  std::uint64_t lost = d.truncated.packets + d.malformed.packets + d.too_deep.packets + d.evicted_full.packets;
+  std::uint64_t lost =
+      d.truncated.packets + d.malformed.packets + d.too_deep.packets + d.evicted_full.packets;
   for (const LaneCounters& lane : counters.lanes) lost += lane.lost.packets;
   return lost;
 }
@@ -62,39 +63,40 @@ std::uint64_t lost_packets(const DaemonCounters& counters) {
 std::string summary(const LiveView& view, const LiveView& previous) {
   const DatapathCounters& now = view.counters.datapath;
   const DatapathCounters& before = previous.counters.datapath;
-  return fmt::format("{} flows   {} packets/s   {}bit/s   {} packets seen   {} not IP   {} lost",
-                     short_number(static_cast<double>(view.counters.table.active_flows)),
-                     short_number(per_second(now.seen_packets, before.seen_packets, view.at_ns, previous.at_ns)),
-                     short_number(8 * per_second(now.seen_bytes, before.seen_bytes, view.at_ns, previous.at_ns)),
-                     short_number(static_cast<double>(now.seen_packets)),
-                     short_number(static_cast<double>(now.not_ip.packets)),
-                     short_number(static_cast<double>(lost_packets(view.counters))));
+  return fmt::format(
+      "{} flows   {} packets/s   {}bit/s   {} packets seen   {} not IP   {} lost",
+      short_number(static_cast<double>(view.counters.table.active_flows)),
+      short_number(per_second(now.seen_packets, before.seen_packets, view.at_ns, previous.at_ns)),
+      short_number(8 * per_second(now.seen_bytes, before.seen_bytes, view.at_ns, previous.at_ns)),
+      short_number(static_cast<double>(now.seen_packets)),
+      short_number(static_cast<double>(now.not_ip.packets)),
+      short_number(static_cast<double>(lost_packets(view.counters))));
 }
 
 std::string flow_line(const LiveFlow& flow, const LinkTable& links, double seconds, std::size_t width) {
   const FlowRecord& record = flow.record;
   const FlowCounts total = record.forward.total + record.reverse.total;
   const std::string_view state = tcp_state_name(record.tcp_state);
-  return fmt::format("{:<10.10} {:<11.11} {:<{}} {:<{}} {:<12} {:>9} {:>8} {:>8}", link_name(links, record.link),
-                     transport(record), end_point(record, record.source, record.source_port_be), width,
-                     end_point(record, record.destination, record.destination_port_be), width,
-                     state.empty() ? "-" : state,
-                     seconds > 0 ? short_number(8 * static_cast<double>(flow.recent_bytes) / seconds) + "b" : "-",
-                     short_number(static_cast<double>(total.packets)),
-                     short_number(static_cast<double>(total.l3_bytes)) + "B");
+  return fmt::format(
+      "{:<10.10} {:<11.11} {:<{}} {:<{}} {:<12} {:>9} {:>8} {:>8}", link_name(links, record.link),
+      transport(record), end_point(record, record.source, record.source_port_be), width,
+      end_point(record, record.destination, record.destination_port_be), width, state.empty() ? "-" : state,
+      seconds > 0 ? short_number(8 * static_cast<double>(flow.recent_bytes) / seconds) + "b" : "-",
+      short_number(static_cast<double>(total.packets)),
+      short_number(static_cast<double>(total.l3_bytes)) + "B");
 }
 
 }  // namespace
 
-std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& previous, const LinkTable& links,
-                                        unsigned columns, unsigned rows) {
+std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& previous,
+                                        const LinkTable& links, unsigned columns, unsigned rows) {
   constexpr std::size_t kFixedColumns = 10 + 11 + 12 + 9 + 8 + 8 + 7;
-  const std::size_t width = columns > kFixedColumns + 2 * 21 ? std::min<std::size_t>((columns - kFixedColumns) / 2, 47)
-                                                             : 21;
-  std::vector<std::string> lines = {view.heading, summary(view, previous), "",
-                                    fmt::format("{:<10} {:<11} {:<{}} {:<{}} {:<12} {:>9} {:>8} {:>8}", "INTERFACE",
-                                                "PROTOCOL", "INITIATOR", width, "RESPONDER", width, "STATE", "BIT/S",
-                                                "PACKETS", "OCTETS")};
+  const std::size_t width =
+      columns > kFixedColumns + 2 * 21 ? std::min<std::size_t>((columns - kFixedColumns) / 2, 47) : 21;
+  std::vector<std::string> lines = {
+      view.heading, summary(view, previous), "",
+      fmt::format("{:<10} {:<11} {:<{}} {:<{}} {:<12} {:>9} {:>8} {:>8}", "INTERFACE", "PROTOCOL",
+                  "INITIATOR", width, "RESPONDER", width, "STATE", "BIT/S", "PACKETS", "OCTETS")};
   const double seconds =
       previous.at_ns > 0 ? static_cast<double>(view.at_ns - previous.at_ns) / kNanosecondsPerSecond : 0;
   for (const LiveFlow& flow : view.flows) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LiveTable: the busiest flows on a terminal, drawn anew after every drain. What rheod shows in the foreground when
-// nothing is configured. Main thread.
+// LiveTable: the busiest flows on a terminal, drawn anew after every drain. What rheod shows in the
+// foreground when nothing is configured. Main thread.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,10 @@ struct LiveView {
   std::string heading;      // "rheod 0.1.0: eth0, eth1 (tcx)"
 };
 
-/// The lines of a picture of this size; the first is the heading. Pure but for `previous`, by which rates are made.
-std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& previous, const LinkTable& links,
-                                        unsigned columns, unsigned rows);
+/// The lines of a picture of this size; the first is the heading. Pure but for `previous`, by which rates are
+/// made.
+std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& previous,
+                                        const LinkTable& links, unsigned columns, unsigned rows);
 
 class LiveTable {
  public:

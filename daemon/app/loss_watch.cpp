@@ -12,12 +12,13 @@ constexpr std::uint64_t kQuietNs = 10 * kNanosecondsPerSecond;
 struct Reason {
   const char* name;
   const char* meaning;
-  LossCount DatapathCounters::*count;
+  LossCount DatapathCounters::* count;
 };
 
 // not_ip is no loss: such packets carry no flow.
 constexpr Reason kLosses[] = {
-    {"evicted_full", "the flow cache and the ring buffer of evicted rows are full", &DatapathCounters::evicted_full},
+    {"evicted_full", "the flow cache and the ring buffer of evicted rows are full",
+     &DatapathCounters::evicted_full},
     {"truncated", "packets end inside their headers", &DatapathCounters::truncated},
     {"malformed", "IP headers contradict themselves", &DatapathCounters::malformed},
     {"too_deep", "packets have more headers than are followed", &DatapathCounters::too_deep}};
@@ -37,14 +38,16 @@ void LossWatch::look(const DatapathCounters& counters, std::uint64_t now_ns) {
       if (spell.latest_ns == 0) {
         spell.before = spell.noticed;
         log::write(log::Priority::warning,
-                   fmt::format("packets are lost: {} ({}); counted under this name", kLosses[i].name, kLosses[i].meaning),
+                   fmt::format("packets are lost: {} ({}); counted under this name", kLosses[i].name,
+                               kLosses[i].meaning),
                    {{"RHEO_LOSS", kLosses[i].name}});
       }
       spell.latest_ns = now_ns;
     } else if (spell.latest_ns != 0 && now_ns - spell.latest_ns > kQuietNs) {
-      log::write(log::Priority::notice,
-                 fmt::format("no packet is lost any more: {} had {}", kLosses[i].name, packets - spell.before),
-                 {{"RHEO_LOSS", kLosses[i].name}});
+      log::write(
+          log::Priority::notice,
+          fmt::format("no packet is lost any more: {} had {}", kLosses[i].name, packets - spell.before),
+          {{"RHEO_LOSS", kLosses[i].name}});
       spell.latest_ns = 0;
     }
     spell.noticed = packets;

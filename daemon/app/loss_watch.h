@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LossWatch: one log line when the kernel side begins to lose packets for a reason, one when it stops. Main thread.
+// LossWatch: one log line when the kernel side begins to lose packets for a reason, one when it stops. Main
+// thread.
 #pragma once
 
 #include <array>

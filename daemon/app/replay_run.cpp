@@ -20,8 +20,8 @@ class NoOwner final : public RowOwner {
   std::uint64_t identity() const override { return 0; }
 };
 
-/// A capture can wait where the wire cannot: no lane is overtaken while it moves on at all. False: the slowest
-/// one has not moved for `patience`.
+/// A capture can wait where the wire cannot: no lane is overtaken while it moves on at all. False: the
+/// slowest one has not moved for `patience`.
 bool wait_for_room(Outbox& outbox, std::uint64_t most_pending, Duration patience) {
   std::uint64_t before = outbox.slowest_pending();
   std::uint64_t since_ns = monotonic_ns();
@@ -40,7 +40,8 @@ bool wait_for_room(Outbox& outbox, std::uint64_t most_pending, Duration patience
 
 class ReplayRun {
  public:
-  ReplayRun(FlowTable& table, const Config& config) : table_(table), patience_(config.daemon.shutdown_timeout) {
+  ReplayRun(FlowTable& table, const Config& config)
+      : table_(table), patience_(config.daemon.shutdown_timeout) {
     table_.recover(owner_, 0);
   }
 
@@ -85,7 +86,8 @@ class ReplayRun {
   }
 
   Status make_room() {
-    return wait_for_room(table_.outbox(), table_.outbox().capacity() / 4, patience_) ? Status(Done{}) : stuck();
+    return wait_for_room(table_.outbox(), table_.outbox().capacity() / 4, patience_) ? Status(Done{})
+                                                                                     : stuck();
   }
 
   FlowTable& table_;
@@ -109,7 +111,8 @@ Status run_replay(const std::string& path, const Config& config) {
   Status status = run.meter(*replay, links);
   if (const Status closed = run.close(); status && !closed) status = closed;
   DaemonCounters counters{.datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}};
-  counters.lanes = lanes->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
+  counters.lanes =
+      lanes->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
   counters.table = (*table)->counters();
   log_counters(counters);
   if (status && counters.table.outbox_pending > 0) return run.stuck();

@@ -30,11 +30,12 @@ Result<RunDirectory> RunDirectory::claim(const std::string& path) {
   if (!directory.lock_) return errno_error("run directory: open " + lock);
   if (::flock(directory.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errno_error("run directory: lock " + lock);
-    return failure("run directory " + path + ": another rheod has it (process " + read_owner(directory.lock_.get()) +
-                   ")");
+    return failure("run directory " + path + ": another rheod has it (process " +
+                   read_owner(directory.lock_.get()) + ")");
   }
   const std::string pid = std::to_string(::getpid());
-  if (::ftruncate(directory.lock_.get(), 0) != 0 || ::pwrite(directory.lock_.get(), pid.data(), pid.size(), 0) < 0)
+  if (::ftruncate(directory.lock_.get(), 0) != 0 ||
+      ::pwrite(directory.lock_.get(), pid.data(), pid.size(), 0) < 0)
     return errno_error("run directory: write " + lock);
   return directory;
 }

@@ -8,9 +8,12 @@ std::uint64_t nanoseconds(Duration duration) { return static_cast<std::uint64_t>
 
 Hook hook_of(HookChoice choice) {
   switch (choice) {
-    case HookChoice::tcx: return Hook::tcx;
-    case HookChoice::clsact: return Hook::clsact;
-    case HookChoice::automatic: break;
+    case HookChoice::tcx:
+      return Hook::tcx;
+    case HookChoice::clsact:
+      return Hook::clsact;
+    case HookChoice::automatic:
+      break;
   }
   return Hook::automatic;
 }

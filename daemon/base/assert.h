@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define RHEO_ASSERT(condition)                                                              \
-  do {                                                                                      \
-    if (!(condition)) [[unlikely]] {                                                        \
+#define RHEO_ASSERT(condition)                                                                  \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]] {                                                            \
       std::fprintf(stderr, "rheo: cannot happen: %s, %s:%d\n", #condition, __FILE__, __LINE__); \
-      std::abort();                                                                         \
-    }                                                                                       \
+      std::abort();                                                                             \
+    }                                                                                           \
   } while (false)

@@ -29,7 +29,8 @@ bool fault_is_read = false;
 
 /// A child that is forked may have another environment.
 void read_fault_once() {
-  static const bool forgotten_by_children = ::pthread_atfork(nullptr, nullptr, [] { fault_is_read = false; }) == 0;
+  static const bool forgotten_by_children =
+      ::pthread_atfork(nullptr, nullptr, [] { fault_is_read = false; }) == 0;
   if (fault_is_read || !forgotten_by_children) return;
   fault = read_fault();
   fault_is_read = true;

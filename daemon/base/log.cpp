@@ -33,7 +33,7 @@ void write_journal(Priority priority, const std::string& text, std::initializer_
 
 bool is_journal(int fd) {
   const char* stream = std::getenv("JOURNAL_STREAM");
-  struct stat status {};
+  struct stat status{};
   unsigned long long device = 0;
   unsigned long long inode = 0;
   return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&

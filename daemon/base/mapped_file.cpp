@@ -53,7 +53,8 @@ MappedFile::~MappedFile() {
 Status MappedFile::grow(std::uint64_t size) {
   if (size <= size_) return Done{};
   RHEO_ASSERT(size <= reserve_);
-  // posix_fallocate would write zeros where fallocate is not supported: a table belongs on tmpfs or a real file system.
+  // posix_fallocate would write zeros where fallocate is not supported: a table belongs on tmpfs or a real
+  // file system.
   if (::fallocate(fd_.get(), 0, static_cast<off_t>(size_), static_cast<off_t>(size - size_)) != 0)
     return errno_error("allocate " + std::to_string(size) + " bytes");
   size_ = size;

@@ -39,8 +39,7 @@ inline std::unexpected<Error> errno_error(std::string_view doing, int number = e
 }
 
 /// An Error in words only, for what has no errno.
-inline std::unexpected<Error> failure(std::string what,
-                                      std::errc code = std::errc::invalid_argument) {
+inline std::unexpected<Error> failure(std::string what, std::errc code = std::errc::invalid_argument) {
   return std::unexpected(Error{std::make_error_code(code), std::move(what)});
 }
 

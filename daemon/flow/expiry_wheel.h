@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ExpiryWheel: which entries to look at when. Slots of a quarter of a second hold intrusive lists; an entry whose
-// deadline moves later stays where it is and is put back when its slot comes up, so a packet costs nothing here.
-// Memory of its own, made anew at start. Collector's thread.
+// ExpiryWheel: which entries to look at when. Slots of a quarter of a second hold intrusive lists; an entry
+// whose deadline moves later stays where it is and is put back when its slot comes up, so a packet costs
+// nothing here. Memory of its own, made anew at start. Collector's thread.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ class ExpiryWheel {
  public:
   explicit ExpiryWheel(std::uint64_t now_ns);
 
-  /// Links the entry to come up at or soon after `deadline_ns`, or, if that is far away, sooner. An entry that is
-  /// linked already moves.
+  /// Links the entry to come up at or soon after `deadline_ns`, or, if that is far away, sooner. An entry
+  /// that is linked already moves.
   void schedule(std::uint32_t entry, std::uint64_t deadline_ns);
 
   /// The entry is gone.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// FlowIndex: from a flow's key to its entry, by open addressing with linear probing. Lives in ordinary memory and
-// is made anew at start. Holds hashes and entry numbers only; the caller compares keys. Collector's thread.
+// FlowIndex: from a flow's key to its entry, by open addressing with linear probing. Lives in ordinary memory
+// and is made anew at start. Holds hashes and entry numbers only; the caller compares keys. Collector's
+// thread.
 #pragma once
 
 #include <cstdint>

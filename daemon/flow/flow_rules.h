@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of a flow's life: who began it, in which TCP state it is, when it ends, what its record says. Pure
-// functions of an entry, any thread.
+// The rules of a flow's life: who began it, in which TCP state it is, when it ends, what its record says.
+// Pure functions of an entry, any thread.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ struct Initiator {
   InitiatorBy by = InitiatorBy::first_packet;
 };
 
-/// Who began the flow: the sender of a SYN without ACK (or of the request that an ICMP answer, or a SYN and ACK,
-/// belongs to); else the side opposite a local listening socket; else the side with the higher port; else
-/// whoever sent the first packet seen.
+/// Who began the flow: the sender of a SYN without ACK (or of the request that an ICMP answer, or a SYN and
+/// ACK, belongs to); else the side opposite a local listening socket; else the side with the higher port;
+/// else whoever sent the first packet seen.
 Initiator choose_initiator(const EntryState& entry, const Listeners& listeners);
 
 /// What the flags of both directions say; TcpState::none where the protocol is not TCP.
@@ -43,8 +43,8 @@ std::uint64_t idle_timeout_ns(const EntryState& entry, const FlowTimeouts& timeo
 /// Why a flow that has been silent for its idle timeout ended.
 EndReason idle_end_reason(const EntryState& entry);
 
-/// True where this row, merged into this entry, begins a new flow on a 5-tuple whose last one was closed: it has
-/// a SYN without ACK later than everything seen in that direction.
+/// True where this row, merged into this entry, begins a new flow on a 5-tuple whose last one was closed: it
+/// has a SYN without ACK later than everything seen in that direction.
 bool begins_new_flow(const EntryState& entry, const abi::hot_row& row);
 
 /// Packets and octets of an entry that are in no record yet.

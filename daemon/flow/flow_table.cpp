@@ -50,10 +50,12 @@ void FlowTable::rebuild(std::uint64_t now_ns) {
   }
 }
 
-/// When to look at the entry again. Without a window there is nothing to cut: the next one opens after `now_ns`.
+/// When to look at the entry again. Without a window there is nothing to cut: the next one opens after
+/// `now_ns`.
 std::uint64_t FlowTable::deadline(const EntryState& entry, std::uint64_t now_ns) const {
   const std::uint64_t opened_ns = unreported(entry).packets > 0 ? entry.window_first_ns : now_ns;
-  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_), opened_ns + timeouts_.max_record_interval_ns);
+  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_),
+                  opened_ns + timeouts_.max_record_interval_ns);
 }
 
 std::uint32_t FlowTable::find(const abi::flow_key& key, std::uint64_t hash) const {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// FlowTable: one entry per biflow. Merges drained rows, each exactly once whatever kills the process, decides when a
-// record ends, and appends finished records to the outbox. Collector's thread; the outbox's cursors are the lanes'.
+// FlowTable: one entry per biflow. Merges drained rows, each exactly once whatever kills the process, decides
+// when a record ends, and appends finished records to the outbox. Collector's thread; the outbox's cursors
+// are the lanes'.
 //
-// Every change is a redo log of one entry: after-image, finished record and the row's source go to the journal;
-// `committed` is stored; entry, outbox and source follow; `committed` is cleared. Whoever opens the file after a
-// crash repeats what was committed.
+// Every change is a redo log of one entry: after-image, finished record and the row's source go to the
+// journal; `committed` is stored; entry, outbox and source follow; `committed` is cleared. Whoever opens the
+// file after a crash repeats what was committed.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ struct FlowTableOptions {
 
 /// A flow as it stands, for a live view.
 struct LiveFlow {
-  FlowRecord record;  // what a record closed now would say
+  FlowRecord record;               // what a record closed now would say
   std::uint64_t recent_bytes = 0;  // layer-2 octets, both directions, since begin_drain()
 };
 
@@ -47,8 +48,8 @@ class FlowTable {
   FlowTable(const FlowTable&) = delete;
   FlowTable& operator=(const FlowTable&) = delete;
 
-  /// Finishes what a killed process had committed and makes index and timers. Once, before anything else and before
-  /// new packets can be counted into `owner`'s maps.
+  /// Finishes what a killed process had committed and makes index and timers. Once, before anything else and
+  /// before new packets can be counted into `owner`'s maps.
   void recover(RowOwner& owner, std::uint64_t now_ns);
 
   Outbox& outbox() { return outbox_; }
@@ -61,12 +62,13 @@ class FlowTable {
   /// "recent" counts of live flows start again.
   void begin_drain() { ++drain_number_; }
 
-  /// Adds every row to its flow and releases it. Never fails: without memory for a new flow the least recently
-  /// seen one is closed.
+  /// Adds every row to its flow and releases it. Never fails: without memory for a new flow the least
+  /// recently seen one is closed.
   void merge(std::span<const Row> rows, RowOwner& owner);
 
-  /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. At most half of an outbox
-  /// at once, so that lanes have a chance; the rest follows with the next call. True when nothing was left over.
+  /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. At most half of an
+  /// outbox at once, so that lanes have a chance; the rest follows with the next call. True when nothing was
+  /// left over.
   bool expire(std::uint64_t now_ns);
 
   /// Closes up to `limit` flows with a forced end and says how many are left.

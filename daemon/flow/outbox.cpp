@@ -33,7 +33,9 @@ Outbox::Outbox(const TableFile& file) : file_(file), mask_(file.header().outbox_
   word(file_.header().outbox_writing).store(head());
 }
 
-std::uint64_t Outbox::head() const { return word(file_.header().outbox_head).load(std::memory_order_acquire); }
+std::uint64_t Outbox::head() const {
+  return word(file_.header().outbox_head).load(std::memory_order_acquire);
+}
 
 FlowCounts Outbox::sum() const {
   const std::uint64_t position = head();
@@ -54,7 +56,9 @@ void Outbox::put(const FlowRecord& record, std::uint64_t position) {
 }
 
 void Outbox::wake() {
-  { const std::scoped_lock lock(mutex_); }  // a lane between its look and its wait is waiting after this
+  {
+    const std::scoped_lock lock(mutex_);
+  }  // a lane between its look and its wait is waiting after this
   grown_.notify_all();
 }
 
@@ -68,7 +72,8 @@ Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name)
   *slot = LaneSlot{};
   slot->mark[0] = {.position = head(), .sum = sum(), .file = {}, .losses = {}};
   std::atomic_signal_fence(std::memory_order_release);
-  std::memcpy(slot->name + 1, name.data() + 1, name.size() - 1);  // the first byte last: it makes the slot used
+  std::memcpy(slot->name + 1, name.data() + 1,
+              name.size() - 1);  // the first byte last: it makes the slot used
   std::atomic_signal_fence(std::memory_order_release);
   slot->name[0] = name[0];
   return std::make_unique<OutboxCursor>(*this, *slot);
@@ -78,7 +83,8 @@ std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& na
   std::vector<RetiredLane> retired;
   for (std::size_t i = 0; i < kMaxLanes; ++i) {
     LaneSlot& slot = file_.lane(i);
-    if (slot.name[0] == '\0' || std::ranges::find(names, std::string_view(slot.name)) != names.end()) continue;
+    if (slot.name[0] == '\0' || std::ranges::find(names, std::string_view(slot.name)) != names.end())
+      continue;
     retired.push_back({slot.name, head() - slot.mark[slot.current].position});
     slot.name[0] = '\0';
   }
@@ -147,7 +153,8 @@ bool OutboxCursor::copy(std::uint64_t position, FlowRecord& record) const {
 void OutboxCursor::skip_overtaken(std::uint64_t writing) {
   while (writing > position_ + outbox_.capacity()) {
     // A little further than the oldest, so that the writer is not right behind us again.
-    const std::uint64_t oldest = writing - outbox_.capacity() + std::min<std::uint64_t>(64, outbox_.capacity() / 2);
+    const std::uint64_t oldest =
+        writing - outbox_.capacity() + std::min<std::uint64_t>(64, outbox_.capacity() / 2);
     const std::uint64_t target = std::min(oldest, outbox_.head() - 1);
     FlowRecord record;
     if (copy(target, record)) {

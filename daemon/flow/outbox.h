@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Outbox: the bounded ring of finished records in the table's file. The collector appends and never waits; each
-// lane reads through an OutboxCursor at its own pace and acknowledges. Whoever is overtaken loses the oldest.
+// Outbox: the bounded ring of finished records in the table's file. The collector appends and never waits;
+// each lane reads through an OutboxCursor at its own pace and acknowledges. Whoever is overtaken loses the
+// oldest.
 //
-// Records are copied word by word with relaxed atomics between two loads of the writer's position, so a reader
-// that was overtaken while copying notices and throws the copy away.
+// Records are copied word by word with relaxed atomics between two loads of the writer's position, so a
+// reader that was overtaken while copying notices and throws the copy away.
 #pragma once
 
 #include <atomic>
@@ -72,7 +73,8 @@ class OutboxCursor final : public RecordCursor {
  public:
   OutboxCursor(Outbox& outbox, LaneSlot& slot);
 
-  bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns, const std::stop_token& stop) override;
+  bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
+            const std::stop_token& stop) override;
   void acknowledge(std::uint64_t position, const FileMark& mark) override;
   void give_up(const FlowBatch& batch, const FileMark& mark) override;
   void rewind() override;
@@ -89,8 +91,8 @@ class OutboxCursor final : public RecordCursor {
 
   Outbox& outbox_;
   LaneSlot& slot_;
-  std::uint64_t position_ = 0;  // of the next record to hand out
-  FlowCounts sum_;              // running sum before position_
+  std::uint64_t position_ = 0;     // of the next record to hand out
+  FlowCounts sum_;                 // running sum before position_
   mutable std::mutex mark_mutex_;  // marks are asked from other threads too
 };
 

@@ -3,8 +3,8 @@
 
 #include <fmt/core.h>
 
-#include <bit>
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -97,7 +97,8 @@ bool plausible_record(const FlowRecord& record) {
 }
 
 bool plausible_entry(const EntryState& entry) {
-  if (entry.initiator > 1 || entry.first_direction > 1 || entry.initiator_by >= kInitiatorByCount) return false;
+  if (entry.initiator > 1 || entry.first_direction > 1 || entry.initiator_by >= kInitiatorByCount)
+    return false;
   if ((entry.key.kind & abi::KIND_TUNNEL_MASK) >= abi::TUNNEL_TYPE_COUNT) return false;
   if (std::memcmp(entry.key.address[0], entry.key.address[1], 16) > 0) return false;
   if (entry.first_ns > entry.last_ns || entry.window_first_ns > entry.last_ns) return false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must be true of a flow table's file before a byte of it is believed. Pure: reads the mapped bytes only.
+// What must be true of a flow table's file before a byte of it is believed. Pure: reads the mapped bytes
+// only.
 #pragma once
 
 #include <cstdint>

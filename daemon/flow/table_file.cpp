@@ -28,7 +28,7 @@ std::uint64_t reserved_bytes(const TableFileOptions& options, std::uint64_t outb
 }
 
 Result<std::uint64_t> file_size(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) return errno_error("look at the flow table");
   if (!S_ISREG(status.st_mode)) return failure("it is not a regular file");
   return static_cast<std::uint64_t>(status.st_size);
@@ -98,7 +98,8 @@ Result<TableFile> TableFile::take_over(const TableFileOptions& options, UniqueFd
 
   TableHeader header{};
   if (::pread(fd.get(), &header, sizeof header, 0) != sizeof header) return errno_error("read its header");
-  if (auto fault = find_header_fault(header, read_boot_id()); !fault.empty()) return failure(std::move(fault));
+  if (auto fault = find_header_fault(header, read_boot_id()); !fault.empty())
+    return failure(std::move(fault));
 
   const std::uint64_t offset = entries_offset(header.outbox_records);
   if (*size < offset) return failure("it is too short for its outbox");

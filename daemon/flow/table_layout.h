@@ -72,7 +72,8 @@ struct FlowEntry {
 };
 static_assert(sizeof(FlowEntry) == 320);
 
-/// One change of the table, redone after a crash: entry, finished record and source move together or not at all.
+/// One change of the table, redone after a crash: entry, finished record and source move together or not at
+/// all.
 struct Journal {
   std::uint64_t committed;  // 0 or 1
   std::uint64_t owner;      // identity of the maps in which `source` lies
@@ -87,8 +88,8 @@ static_assert(sizeof(Journal) <= 4096);
 
 /// How far a lane is; stored in two copies, so that a change is one store of LaneSlot::current.
 struct LaneMark {
-  std::uint64_t position;   // records before it are delivered or lost
-  FlowCounts sum;           // FlowRecord::running_sum of the record before `position`
+  std::uint64_t position;  // records before it are delivered or lost
+  FlowCounts sum;          // FlowRecord::running_sum of the record before `position`
   FileMark file;
   RecordLosses losses;
 };
@@ -111,8 +112,8 @@ struct TableHeader {
   char boot_id[40];              // zero-terminated
   std::uint64_t flow_id_prefix;  // random, in the high bits of every flow_id
   std::uint64_t next_flow_number;
-  std::uint64_t outbox_head;     // position of the next record
-  std::uint64_t outbox_writing;  // == outbox_head, or one more while a record is being written
+  std::uint64_t outbox_head;        // position of the next record
+  std::uint64_t outbox_writing;     // == outbox_head, or one more while a record is being written
   std::uint64_t entries_used_upto;  // no entry from this index on was ever used
 };
 static_assert(sizeof(TableHeader) <= 4096);

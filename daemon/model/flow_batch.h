@@ -14,7 +14,7 @@
 namespace rheo {
 
 struct FlowBatch {
-  std::vector<FlowRecord> records;  // never empty when handed to an exporter
+  std::vector<FlowRecord> records;   // never empty when handed to an exporter
   std::uint64_t first_position = 0;  // of records[0] in the outbox, counted since it was made
 
   std::size_t size() const { return records.size(); }
@@ -41,10 +41,10 @@ class RecordCursor {
  public:
   virtual ~RecordCursor() = default;
 
-  /// Copies up to `limit` of the oldest records not yet handed out into `batch`, waiting for the first at most
-  /// until `deadline` (CLOCK_MONOTONIC ns). False: none came, or a stop was requested and none is left.
-  /// Records that the ring has overtaken are skipped and counted in losses(). Each batch is acknowledged, given up or
-  /// rewound before the next call.
+  /// Copies up to `limit` of the oldest records not yet handed out into `batch`, waiting for the first at
+  /// most until `deadline` (CLOCK_MONOTONIC ns). False: none came, or a stop was requested and none is left.
+  /// Records that the ring has overtaken are skipped and counted in losses(). Each batch is acknowledged,
+  /// given up or rewound before the next call.
   virtual bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
                     const std::stop_token& stop) = 0;
 

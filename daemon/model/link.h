@@ -22,7 +22,7 @@ enum class LinkLayer : std::uint8_t {
 struct Link {
   std::uint32_t index = 0;
   std::string name;
-  std::string kind;  // IFLA_INFO_KIND: "veth", "bridge", …; empty for physical and loopback
+  std::string kind;                 // IFLA_INFO_KIND: "veth", "bridge", …; empty for physical and loopback
   std::uint16_t hardware_type = 0;  // ARPHRD_*
   LinkLayer layer = LinkLayer::ethernet;
   bool up = false;

@@ -46,8 +46,7 @@ struct Listeners {
     if (sockets.contains({address, port_be, protocol})) return true;
     if (!local_addresses.contains(address)) return false;
     constexpr Address any_v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
-    return sockets.contains({Address{}, port_be, protocol}) ||
-           sockets.contains({any_v4, port_be, protocol});
+    return sockets.contains({Address{}, port_be, protocol}) || sockets.contains({any_v4, port_be, protocol});
   }
 };
 

@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, kTcpStateCount> kTcpStates = {
     "fin_wait_1", "fin_wait_2", "close_wait", "closing",  "last_ack",     "time_wait"};
 
 constexpr std::array<std::string_view, kInitiatorByCount> kInitiatorBy = {"handshake", "listener", "port",
-                                                                         "first_packet"};
+                                                                          "first_packet"};
 
 constexpr std::array<std::string_view, kTunnelTypeCount> kTunnels = {
     "", "vxlan", "geneve", "gre", "nvgre", "ipip", "6in4", "4in6", "6in6"};
@@ -39,11 +39,10 @@ struct ProtocolName {
   std::string_view name;
 };
 // IANA protocol numbers, OpenTelemetry's lower-case spelling.
-constexpr ProtocolName kProtocols[] = {{1, "icmp"},   {2, "igmp"},    {4, "ipip"},     {6, "tcp"},
-                                       {17, "udp"},   {33, "dccp"},   {41, "ipv6"},    {46, "rsvp"},
-                                       {47, "gre"},   {50, "esp"},    {51, "ah"},      {58, "icmpv6"},
-                                       {88, "eigrp"}, {89, "ospf"},   {103, "pim"},    {112, "vrrp"},
-                                       {115, "l2tp"}, {132, "sctp"},  {136, "udplite"}};
+constexpr ProtocolName kProtocols[] = {
+    {1, "icmp"},  {2, "igmp"},   {4, "ipip"},   {6, "tcp"},    {17, "udp"},     {33, "dccp"},  {41, "ipv6"},
+    {46, "rsvp"}, {47, "gre"},   {50, "esp"},   {51, "ah"},    {58, "icmpv6"},  {88, "eigrp"}, {89, "ospf"},
+    {103, "pim"}, {112, "vrrp"}, {115, "l2tp"}, {132, "sctp"}, {136, "udplite"}};
 
 constexpr std::array<std::string_view, 9> kTcpFlags = {"FIN", "SYN", "RST", "PSH", "ACK",
                                                        "URG", "ECE", "CWR", "AE"};

@@ -127,7 +127,8 @@ const StateCase kStateCases[] = {
 };
 
 TEST(TcpState, FollowsTheFlagsOfBothDirections) {
-  for (const StateCase& test : kStateCases) EXPECT_EQ(tcp_state(tcp_entry(test.directions)), test.state) << test.name;
+  for (const StateCase& test : kStateCases)
+    EXPECT_EQ(tcp_state(tcp_entry(test.directions)), test.state) << test.name;
   EXPECT_EQ(tcp_state(entry_of(make_row(IPPROTO_UDP, 1, 2))), TcpState::none);
 }
 

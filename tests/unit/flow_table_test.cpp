@@ -285,8 +285,7 @@ TEST_F(FlowTableTest, RandomRowsAreConservedInRecordsAndTable) {
     const auto flags = static_cast<std::uint16_t>(protocol == IPPROTO_TCP ? random() % 0x800 : 0);
     add_packets(row, random() % 2, static_cast<std::uint32_t>(1 + random() % 9), now, flags);
     merged += FlowCounts{row.hot.direction[0].packets + row.hot.direction[1].packets,
-                         row.hot.direction[0].l3_bytes + row.hot.direction[1].l3_bytes,
-                         0};
+                         row.hot.direction[0].l3_bytes + row.hot.direction[1].l3_bytes, 0};
     merge(row);
     if (step % 20 == 0) {
       table_->expire(now);

@@ -12,7 +12,9 @@ namespace {
 
 class OutboxTest : public ::testing::Test {
  protected:
-  OutboxTest() : file_(TableFile::open({.path = "", .max_flows = 10, .outbox_records = 1'024}).value()), outbox_(file_) {}
+  OutboxTest()
+      : file_(TableFile::open({.path = "", .max_flows = 10, .outbox_records = 1'024}).value()),
+        outbox_(file_) {}
 
   void put(std::uint64_t packets) {
     FlowRecord record;
@@ -22,7 +24,9 @@ class OutboxTest : public ::testing::Test {
     outbox_.put(record, outbox_.head());
   }
 
-  std::unique_ptr<OutboxCursor> cursor(const char* name = "lane") { return outbox_.open_cursor(name).value(); }
+  std::unique_ptr<OutboxCursor> cursor(const char* name = "lane") {
+    return outbox_.open_cursor(name).value();
+  }
 
   TableFile file_;
   Outbox outbox_;

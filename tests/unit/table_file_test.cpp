@@ -140,7 +140,8 @@ TEST_F(TableFileTest, ADamagedFileIsSetAsideWithTheReason) {
 
     auto table = open(owner);
     ASSERT_TRUE(table->file().set_aside());
-    EXPECT_NE(table->file().set_aside()->find(damage.reason), std::string::npos) << *table->file().set_aside();
+    EXPECT_NE(table->file().set_aside()->find(damage.reason), std::string::npos)
+        << *table->file().set_aside();
     EXPECT_TRUE(std::filesystem::exists(options().file.path + ".rejected"));
     EXPECT_EQ(table->counters().active_flows, 0U);
     table->remove_file();
@@ -148,7 +149,8 @@ TEST_F(TableFileTest, ADamagedFileIsSetAsideWithTheReason) {
 }
 
 TEST_F(TableFileTest, AShortOrForeignFileIsSetAside) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{100}, std::size_t{5'000}, std::size_t{100'000}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{100}, std::size_t{5'000}, std::size_t{100'000}}) {
     std::ofstream(options().file.path) << std::string(size, 'x');
     testing::NoOwner owner;
     auto table = open(owner);
@@ -206,8 +208,8 @@ class SharedOwner final : public RowOwner {
 TestRow row_number(std::uint32_t number) {
   // Few ports and every flag, so that flows begin anew, are evicted and are cut.
   TestRow row = make_row(IPPROTO_TCP, static_cast<std::uint16_t>(number * 7 % 350), 443);
-  const auto flags = static_cast<std::uint16_t>(number % 3 == 0 ? abi::FLAG_SYN | abi::FLAG_SYN_ONLY | abi::FLAG_FIN
-                                                                : abi::FLAG_ACK);
+  const auto flags = static_cast<std::uint16_t>(
+      number % 3 == 0 ? abi::FLAG_SYN | abi::FLAG_SYN_ONLY | abi::FLAG_FIN : abi::FLAG_ACK);
   return add_packets(row, number % 2, 1 + number % 5, kStart + std::uint64_t{number} * kSecond / 8, flags);
 }
 
@@ -217,8 +219,8 @@ std::uint64_t all_packets() {
   return packets;
 }
 
-/// What a rheod does until it is killed or everything is delivered. The lane's far side is `rows`: a record that
-/// comes again lies where it lay, as in a file that is cut back.
+/// What a rheod does until it is killed or everything is delivered. The lane's far side is `rows`: a record
+/// that comes again lies where it lay, as in a file that is cut back.
 void work(const FlowTableOptions& options, SharedRows& rows) {
   SharedOwner owner(rows);
   auto table = FlowTable::open(options);
@@ -286,7 +288,8 @@ std::set<std::string> fault_points_of(const std::filesystem::path& folder) {
   for (const auto& file : std::filesystem::directory_iterator(folder)) {
     std::ifstream stream(file.path());
     const std::string text((std::istreambuf_iterator<char>(stream)), {});
-    for (std::sregex_iterator it(text.begin(), text.end(), point), end; it != end; ++it) names.insert((*it)[1]);
+    for (std::sregex_iterator it(text.begin(), text.end(), point), end; it != end; ++it)
+      names.insert((*it)[1]);
   }
   return names;
 }
