@@ -101,17 +101,15 @@ BPF_INLINE __u32 choose_way(const struct flow_set *set, __u64 hash)
 }
 
 /* Must the row be sent away and begun anew before this packet is added? Its
- * connection is over and this is the next one's SYN, or its sums are full. */
+ * connection is over and this is the next one's SYN, or the sums of its direction are full. */
 BPF_INLINE int row_is_over(const struct hot_row *row, const struct parsed_packet *packet)
 {
-	const struct direction_counts *counts = row->direction;
-	const __u32 sums =
-		counts[0].packets | counts[0].l2_surplus | counts[1].packets | counts[1].l2_surplus;
+	const struct direction_counts *counts = &row->direction[packet->direction & 1];
 
-	if (BPF_UNLIKELY(sums >> ROW_FULL_SHIFT))
+	if (BPF_UNLIKELY((counts->packets | counts->l2_surplus) >> ROW_FULL_SHIFT))
 		return 1;
 	return BPF_UNLIKELY(packet->tcp_flags & FLAG_SYN_ONLY) &&
-	       (counts[0].flags | counts[1].flags) & (FLAG_FIN | FLAG_RST);
+	       (row->direction[0].flags | row->direction[1].flags) & (FLAG_FIN | FLAG_RST);
 }
 
 /* Would the row's sums wrap around? */

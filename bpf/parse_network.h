@@ -205,14 +205,14 @@ BPF_INLINE int parse_ipv4(struct cursor *c, struct ip_header *ip, const __u8 *he
 	const __u32 length = load_be16(header + 2);
 	const __u32 fragment = load_be16(header + 6) & 0x3fff;
 	/* A packet too large for the field has 0 in it (BIG TCP). */
-	const int unknown = !length && (is_gso || c->length > 0xffff);
+	const int unknown = memory == MEMORY_COPY && !length && (is_gso || c->length > 0xffff);
 	int status;
 
 	if (memory == MEMORY_PACKET && (header_bytes != 20 || fragment || length < 20))
 		return PARSE_COPY;
 	if (header_bytes < 20 || (length < header_bytes && !unknown))
 		return DROP_MALFORMED;
-	status = bound_ip(c, ip, length, unknown, is_gso);
+	status = bound_ip(c, ip, length, unknown, memory == MEMORY_COPY && is_gso);
 	if (status != PARSE_OK)
 		return memory == MEMORY_PACKET ? PARSE_COPY : status;
 	if (memory == MEMORY_COPY && c->offset + header_bytes > c->available)
@@ -280,11 +280,13 @@ BPF_INLINE int parse_ipv6(struct cursor *c, struct ip_header *ip, const __u8 *he
 {
 	const __u32 first = load_be32(header);
 	const __u32 length = load_be16(header + 4);
-	const int unknown =
-		!length && (is_gso || c->length > 0xffff || header[6] == IPV6_HOP_BY_HOP);
+	const int unknown = memory == MEMORY_COPY && !length &&
+			    (is_gso || c->length > 0xffff || header[6] == IPV6_HOP_BY_HOP);
 	int status;
 
-	status = bound_ip(c, ip, length + 40, unknown, is_gso);
+	if (memory == MEMORY_PACKET && !length)
+		return PARSE_COPY;
+	status = bound_ip(c, ip, length + 40, unknown, memory == MEMORY_COPY && is_gso);
 	if (status != PARSE_OK)
 		return memory == MEMORY_PACKET ? PARSE_COPY : status;
 	ip->is_ipv6 = 1;

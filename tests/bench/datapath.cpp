@@ -92,13 +92,14 @@ void add_flow_cache(const datapath_bench_bpf& skeleton, std::uint32_t sets) {
   close(generation);
 }
 
-Skeleton load(std::uint32_t sets) {
+Skeleton load(std::uint32_t sets, std::uint32_t hash_entries) {
   Skeleton skeleton(datapath_bench_bpf__open());
   if (!skeleton) give_up("open the BPF object");
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj)
       bpf_program__set_autoload(program, std::string_view(bpf_program__name(program)).starts_with("bench_"));
   skeleton->rodata->settings = settings_for(sets);
+  bpf_map__set_max_entries(skeleton->maps.bench_hash, hash_entries);
   bpf_map__set_max_entries(skeleton->maps.evicted, kRingBytes);
   bpf_map__set_max_entries(skeleton->maps.counters, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
   add_flow_cache(*skeleton, sets);
@@ -155,11 +156,12 @@ struct Run {
   std::uint32_t rows;
   bool as_by_default;
   int rounds;
+  std::uint32_t warm_up;  // rounds
 };
 
 // Programs in turns, so that what disturbs the machine disturbs all of them.
 void measure(const Run& what, Figures& figures) {
-  const Skeleton skeleton = load(std::bit_ceil(what.rows) / 4);
+  const Skeleton skeleton = load(std::bit_ceil(what.rows) / 4, what.as_by_default ? 1 : what.size.flows * 2);
   skeleton->data->bench_flows = what.size.flows;
   std::vector<std::pair<std::string, const bpf_program*>> programs = {
       {"empty_", skeleton->progs.bench_empty},
@@ -172,7 +174,8 @@ void measure(const Run& what, Figures& figures) {
   std::map<std::string, std::vector<double>> times;
   for (int round = -1; round < what.rounds; ++round) {  // round -1 fills caches and tables
     for (const auto& [name, program] : programs) {
-      const double nanoseconds = run(program, std::max<std::uint32_t>(500'000, what.size.flows));
+      const std::uint32_t packets = std::max<std::uint32_t>(500'000, what.size.flows);
+      const double nanoseconds = run(program, round < 0 ? packets * what.warm_up : packets);
       if (round >= 0) times[name].push_back(nanoseconds);
     }
   }
@@ -205,6 +208,7 @@ void print(const Figures& figures) {
 int main(int argc, char* argv[]) {
   const bool is_short = argc > 1 && std::string_view(argv[1]) == "--short";
   const int rounds = is_short ? 3 : 9;
+  const std::uint32_t warm_up = is_short ? 2 : 4;
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   CPU_SET(0, &cpus);
@@ -214,8 +218,8 @@ int main(int argc, char* argv[]) {
   Figures figures;
   if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) give_up("stay on CPU 0");
   for (const auto& size : kSizes) {
-    measure({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds}, figures);
-    measure({size, kDefaultRowsOfCpu, true, rounds}, figures);
+    measure({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up}, figures);
+    if (!is_short) measure({size, kDefaultRowsOfCpu, true, rounds, warm_up}, figures);
   }
   print(figures);
   return EXIT_SUCCESS;
