@@ -4,8 +4,17 @@ add_library(rheo_options INTERFACE)
 target_include_directories(rheo_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(rheo_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                        -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  # LIBBPF_OPTS is C that g++ takes for its own.
+  target_compile_options(rheo_options INTERFACE -Wno-gnu-statement-expression-from-macro-expansion
+                         -Wno-c99-extensions -Wno-missing-designated-field-initializers)
+endif()
 if(RHEO_FAULT_POINTS)
   target_compile_definitions(rheo_options INTERFACE RHEO_FAULT_POINTS)
+endif()
+if(RHEO_FUZZERS)
+  # Coverage of everything, not of the fuzzers' own files alone: it is what libFuzzer is led by.
+  target_compile_options(rheo_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(RHEO_SANITIZE)
   target_compile_options(rheo_options INTERFACE -fsanitize=${RHEO_SANITIZE} -fno-omit-frame-pointer)
