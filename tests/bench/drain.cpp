@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench_drain FLOWS ROUNDS: CPU time and memory for draining the flow cache and merging into the flow table. The rows
-// lie in real BPF maps, each in a set that its key chooses, as the kernel would have put them; the table is a real
-// file with its journal. Beside it, interleaved, the same rows are added to a std::unordered_map.
+// bench_drain FLOWS ROUNDS: CPU time and memory for draining the flow cache and merging into the flow table.
+// The rows lie in real BPF maps, each in a set that its key chooses, as the kernel would have put them; the
+// table is a real file with its journal. Beside it, interleaved, the same rows are added to a
+// std::unordered_map.
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <unistd.h>
@@ -183,9 +184,10 @@ int run(std::uint32_t flows, int rounds) {
              std::ranges::max(plain));
   const double bytes = static_cast<double>(memory) / flows;
   fmt::print("  memory                {:7.1f} bytes a flow\n", bytes);
-  fmt::print(R"({{"flows": {}, "ns_per_flow": {:.1f}, "unordered_map_ns_per_flow": {:.1f}, "bytes_per_flow": {:.1f}}})"
-             "\n",
-             flows, median(ours), median(plain), bytes);
+  fmt::print(
+      R"({{"flows": {}, "ns_per_flow": {:.1f}, "unordered_map_ns_per_flow": {:.1f}, "bytes_per_flow": {:.1f}}})"
+      "\n",
+      flows, median(ours), median(plain), bytes);
   return 0;
 }
 
