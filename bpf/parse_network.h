@@ -85,6 +85,7 @@ BPF_INLINE int parse_tags(struct cursor *c, __u32 *ethertype, __u16 *vlan, __u16
 {
 	int i;
 
+	BPF_UNROLLED
 	for (i = 0; i <= MAX_VLAN_TAGS; i++) {
 		const __u8 *tag;
 		__u16 id;
@@ -112,6 +113,7 @@ BPF_INLINE int parse_labels(struct cursor *c, struct cold_row *cold)
 {
 	int i;
 
+	BPF_UNROLLED
 	for (i = 0; i < MAX_MPLS_LABELS; i++) {
 		const __u8 *bytes = next_bytes(c, 4, MEMORY_COPY);
 		__u32 entry;
@@ -241,6 +243,7 @@ BPF_INLINE int parse_extensions(struct cursor *c, struct ip_header *ip)
 {
 	int i;
 
+	BPF_UNROLLED
 	for (i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
 		const __u8 protocol = ip->protocol;
 		const __u8 *header;
