@@ -3,6 +3,8 @@
 
 #include <getopt.h>
 
+#include <string_view>
+
 namespace rheo {
 namespace {
 
@@ -14,12 +16,20 @@ constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
                                {"version", no_argument, nullptr, 'V'},
                                {nullptr, 0, nullptr, 0}};
 
+/// What getopt_long refused: a word of two dashes, or one of the letters behind a single one.
+std::string refused(const char* word) {
+  return std::string_view(word).starts_with("--") ? word : std::string("-") + static_cast<char>(optopt);
+}
+
 }  // namespace
 
 Result<Args> parse_args(int argc, char* argv[]) {
   Args args;
   opterr = 0;
-  for (int found = 0; (found = ::getopt_long(argc, argv, ":c:r:i:hV", kOptions, nullptr)) != -1;) {
+  optind = 0;  // from the beginning, whoever called getopt before
+  for (int word = 1;; word = optind) {
+    const int found = ::getopt_long(argc, argv, "+:c:r:i:hV", kOptions, nullptr);
+    if (found == -1) break;
     switch (found) {
       case 'c':
         args.config_path = optarg;
@@ -40,9 +50,9 @@ Result<Args> parse_args(int argc, char* argv[]) {
         args.version = true;
         break;
       case ':':
-        return failure(std::string(argv[optind - 1]) + ": a value is missing; see rheod --help");
+        return failure(refused(argv[word]) + ": a value is missing; see rheod --help");
       default:
-        return failure(std::string(argv[optind - 1]) + ": no such option; see rheod --help");
+        return failure(refused(argv[word]) + ": no such option; see rheod --help");
     }
   }
   if (optind < argc)

@@ -79,6 +79,7 @@ Status Collector::start() {
 }
 
 CollectorEnd Collector::stop(std::uint64_t deadline_ns) {
+  if (!thread_.joinable()) return {.drained = drain_all(), .closed = false};
   stop_deadline_ns_ = deadline_ns;
   thread_.request_stop();
   const std::uint64_t one = 1;
@@ -101,7 +102,9 @@ void Collector::run(const std::stop_token& stop) {
       }
     }
   }
-  finish();
+  const bool drained = drain_all();
+  end_ = {.drained = drained, .closed = close_flows()};
+  publish();
 }
 
 void Collector::drain() {
@@ -114,9 +117,11 @@ void Collector::drain() {
     // since.
     datapath_.consume_evicted(merge_, begin_ns);
     datapath_.drain(merge_);
+    datapath_.consume_evicted(merge_);
+    table_.expire(begin_ns);
+  } else {
+    datapath_.consume_evicted(merge_);  // no flow is idle for want of a drain
   }
-  datapath_.consume_evicted(merge_);
-  table_.expire(begin_ns);
 
   ++counters_.drains;
   counters_.drain_ns_last = monotonic_ns() - begin_ns;
@@ -138,7 +143,7 @@ bool Collector::swap() {
 }
 
 /// Nothing counts any more. One swap makes the active generation quiet; both are drained.
-void Collector::finish() {
+bool Collector::drain_all() {
   bool drained = true;
   follow_clock();
   for (int generation = 0; generation < 2; ++generation) {
@@ -147,8 +152,7 @@ void Collector::finish() {
     datapath_.drain(merge_);
   }
   datapath_.consume_evicted(merge_);
-  end_ = {.drained = drained, .closed = close_flows()};
-  publish();
+  return drained;
 }
 
 bool Collector::close_flows() {

@@ -142,6 +142,14 @@ Status Daemon::meter(const std::vector<LinkTarget>& targets) {
 }
 
 Status Daemon::run() {
+  const Status ended = run_loop();
+  ::sd_notify(0, "STOPPING=1");
+  stop();
+  print_counters();
+  return ended;
+}
+
+Status Daemon::run_loop() {
   sd_event* raw = nullptr;
   if (const int result = ::sd_event_new(&raw); result < 0) return loop_error(result);
   const EventLoop loop(raw);
@@ -155,33 +163,30 @@ Status Daemon::run() {
     result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
   if (result >= 0) result = ::sd_event_set_watchdog(raw, 1);
   if (result >= 0) result = ::sd_event_loop(raw);
-
-  ::sd_notify(0, "STOPPING=1");
-  stop();
   return result < 0 ? loop_error(result) : Status(Done{});
 }
 
+/// Also of a start that failed half way.
 void Daemon::stop() {
   const std::uint64_t deadline_ns =
       monotonic_ns() + static_cast<std::uint64_t>(config_.daemon.shutdown_timeout.count());
   live_.reset();
-  CollectorEnd end{.drained = true, .closed = true};
-  if (datapath_) datapath_->detach_all();
-  if (collector_) end = collector_->stop(deadline_ns);
+  CollectorEnd end;
+  if (datapath_) {
+    datapath_->detach_all();
+    // What a killed process left in the maps goes to the table, not away with them.
+    if (!collector_) collector_.emplace(*datapath_, *table_, listeners_, CollectorOptions{});
+    end = collector_->stop(deadline_ns);
+  }
   DaemonCounters last = counters();
   if (lanes_) last.lanes = lanes_->stop(deadline_ns);
   if (datapath_ && end.drained) datapath_->remove_pins();
   if (table_) {
     const TableCounters left = last.table = table_->counters();
     last_counters_ = std::move(last);
-    print_counters();
-    if (left.active_flows == 0 && left.outbox_pending == 0)
-      table_->remove_file();
-    else
-      log::warning(
-          "{} flows and {} records could not be exported within the shutdown_timeout, they stay in {}/flows "
-          "for the next start",
-          left.active_flows, left.outbox_pending, directory_.path());
+    if (!table_->remove_if_empty())
+      log::warning("{} flows and {} records are not exported, they stay in {}/flows for the next start",
+                   left.active_flows, left.outbox_pending, directory_.path());
   }
   directory_.clear();
 }

@@ -42,6 +42,7 @@ class Daemon {
   Status load_datapath();
   void drain_outdated(Datapath& outdated);
   Status meter(const std::vector<LinkTarget>& targets);
+  Status run_loop();
   void stop();
   void refresh_listeners();
   DaemonCounters counters() const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -39,6 +41,13 @@ void block_signals() {
   ::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
 }
 
+/// Whoever starts us without them: else the first file that is opened becomes standard output.
+void open_standard_streams() {
+  int fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/dev/null", O_RDWR);
+  if (fd >= 0) ::close(fd);
+}
+
 int run_daemon(const Config& config) {
   block_signals();
   auto daemon = Daemon::start(config);
@@ -55,6 +64,7 @@ int replay(const std::string& path, Config config) {
 }
 
 int run(int argc, char* argv[]) {
+  open_standard_streams();
   const auto args = parse_args(argc, argv);
   if (!args) return complain(args.error());
   if (args->help) return std::fputs(usage(), stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

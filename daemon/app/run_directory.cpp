@@ -17,6 +17,28 @@ std::string read_owner(int fd) {
   return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : "unknown";
 }
 
+/// Whether the file is still the one of that name: its owner removes it at the end, perhaps between our open
+/// and our lock.
+bool is_current(int fd, const std::string& path) {
+  struct stat ours{};
+  struct stat named{};
+  return ::fstat(fd, &ours) == 0 && ::lstat(path.c_str(), &named) == 0 && ours.st_dev == named.st_dev &&
+         ours.st_ino == named.st_ino;
+}
+
+/// The lock file, locked.
+Result<UniqueFd> take_lock(const std::string& path) {
+  for (;;) {
+    UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+    if (!lock) return errno_error("open " + path);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return errno_error("lock " + path);
+      return failure("another rheod has it (process " + read_owner(lock.get()) + ")");
+    }
+    if (is_current(lock.get(), path)) return lock;  // else one more rheod has come and gone
+  }
+}
+
 }  // namespace
 
 Result<RunDirectory> RunDirectory::claim(const std::string& path) {
@@ -25,18 +47,14 @@ Result<RunDirectory> RunDirectory::claim(const std::string& path) {
   directory.made_ = ::mkdir(path.c_str(), 0700) == 0;
   if (!directory.made_ && errno != EEXIST) return errno_error("run directory " + path);
 
-  const std::string lock = path + "/lock";
-  directory.lock_ = UniqueFd(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!directory.lock_) return errno_error("run directory: open " + lock);
-  if (::flock(directory.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return errno_error("run directory: lock " + lock);
-    return failure("run directory " + path + ": another rheod has it (process " +
-                   read_owner(directory.lock_.get()) + ")");
-  }
+  const std::string name = path + "/lock";
+  auto lock = take_lock(name);
+  if (!lock) return forward(std::move(lock), "run directory " + path);
+  directory.lock_ = *std::move(lock);
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(directory.lock_.get(), 0) != 0 ||
       ::pwrite(directory.lock_.get(), pid.data(), pid.size(), 0) < 0)
-    return errno_error("run directory: write " + lock);
+    return errno_error("run directory " + path + ": write " + name);
   return directory;
 }
 

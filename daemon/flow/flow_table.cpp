@@ -243,7 +243,16 @@ std::uint32_t FlowTable::close_some(std::uint64_t limit) {
   return index_.size();
 }
 
+bool FlowTable::remove_if_empty() {
+  const bool recovered = wheel_.has_value();
+  if (recovered ? index_.size() > 0 : file_.taken_over()) return false;
+  if (outbox_.slowest_pending() > 0) return false;
+  file_.remove();
+  return true;
+}
+
 std::vector<LiveFlow> FlowTable::busiest(std::size_t limit) const {
+  if (limit == 0) return {};  // all entries are looked at, a third of a GiB at a million flows
   struct Ranked {
     std::uint64_t bytes;
     std::uint32_t entry;

@@ -79,8 +79,9 @@ class FlowTable {
 
   TableCounters counters() const;
 
-  /// Removes the file: everything is delivered.
-  void remove_file() { file_.remove(); }
+  /// Removes the file unless there is something in it for the next process: flows, records that a lane has
+  /// not delivered, or, before recover(), whatever it was taken over with. True: it is gone.
+  bool remove_if_empty();
 
  private:
   EntryState& state(std::uint32_t entry) const { return file_.entries()[entry].state; }

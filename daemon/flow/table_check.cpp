@@ -72,7 +72,7 @@ std::string find_journal_fault(const TableBytes& table) {
   const Journal& journal = *table.journal;
   if (journal.committed == 0) return {};
   if (journal.committed != 1) return "the journal's state is unknown";
-  if (journal.entry_index >= table.capacity) return "the journal's entry does not exist";
+  if (journal.entry_index >= table.header->entries_used_upto) return "the journal's entry does not exist";
   if (journal.entry.flow_id != 0 && !plausible_entry(journal.entry)) return "the journal's entry is damaged";
   if (journal.has_record > 1) return "the journal's record is damaged";
   if (!below(journal.source.kind, 3) || journal.source.generation > 1 ||

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -56,8 +57,11 @@ Result<TableFile> TableFile::open(const TableFileOptions& options) {
   UniqueFd fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return errno_error("create " + fresh);
   auto table = create(options, std::move(fd));
-  if (!table) return forward(std::move(table), fresh);
-  if (::rename(fresh.c_str(), options.path.c_str()) != 0) return errno_error("rename " + fresh);
+  if (table && ::rename(fresh.c_str(), options.path.c_str()) != 0) table = errno_error("rename");
+  if (!table) {
+    ::unlink(fresh.c_str());
+    return forward(std::move(table), fresh);
+  }
   table->set_aside_ = std::move(set_aside);
   return table;
 }
@@ -102,7 +106,7 @@ Result<TableFile> TableFile::take_over(const TableFileOptions& options, UniqueFd
     return failure(std::move(fault));
 
   const std::uint64_t offset = entries_offset(header.outbox_records);
-  if (*size < offset) return failure("it is too short for its outbox");
+  if (*size < offset + sizeof(FlowEntry)) return failure("it is too short for its outbox and an entry");
   const std::uint64_t entries = (*size - offset) / sizeof(FlowEntry);
   if (entries > 200'000'000) return failure("it is too long");
 

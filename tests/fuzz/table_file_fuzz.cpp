@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flow table's file, damaged in any way: it is set aside with a reason, or everything works with it. The input is
-// a file, or, after a first byte that is odd, patches of a good one: offset (3 bytes), length (1), bytes.
+// The flow table's file, damaged in any way: it is set aside with a reason, or everything works with it. The
+// input is a file, or, after a first byte that is odd, patches of a good one: offset (3 bytes), length (1),
+// bytes.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -101,7 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto table = FlowTable::open(table_options(path));
   if (!table) std::abort();
   use(**table);
-  (*table)->remove_file();
+  ::unlink(path.c_str());
   ::unlink((path + ".rejected").c_str());
   return 0;
 }

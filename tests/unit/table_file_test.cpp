@@ -144,7 +144,7 @@ TEST_F(TableFileTest, ADamagedFileIsSetAsideWithTheReason) {
         << *table->file().set_aside();
     EXPECT_TRUE(std::filesystem::exists(options().file.path + ".rejected"));
     EXPECT_EQ(table->counters().active_flows, 0U);
-    table->remove_file();
+    std::filesystem::remove(options().file.path);
   }
 }
 
@@ -155,7 +155,7 @@ TEST_F(TableFileTest, AShortOrForeignFileIsSetAside) {
     testing::NoOwner owner;
     auto table = open(owner);
     EXPECT_TRUE(table->file().set_aside()) << size;
-    table->remove_file();
+    std::filesystem::remove(options().file.path);
   }
 }
 

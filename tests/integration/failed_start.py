@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""rheod is killed, and its next start fails: one sentence, exit status 1, and what was counted is still there for
+the start after that. Also: a second rheod is refused, a full tmpfs leaves no half made table behind, standard
+output may be closed."""
+import json
+import os
+import subprocess
+import time
+
+from bad_input import refuse_bpf
+from rig import Rig, expect, expect_conserved, expect_equal, mount, sent_by
+
+SEND = ("--packets", 20_000, "--flows", 300, "--protocols", "udp,tcp", "--families", "4,6")
+
+
+def end(rheod, status):
+    """Waits until it ends by itself; its lines but warnings and notices."""
+    try:
+        code = rheod.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"rheod keeps running: {rheod.said()[-300:]}") from None
+    expect_equal(code, status, f"exit status, with {rheod.said()[-500:]}")
+    return rheod.said().strip().splitlines()
+
+
+def fail_between(rig, case, sentence, break_it, before_exec=None, exporter=None, pinned=True):
+    """Counts, is killed, fails to start as `break_it` and `before_exec` make it, starts again, ends."""
+    near, _ = rig.pair()
+    plain = {"interfaces": {"include": ["east"]}, "datapath": {"hook": "tcx", "drain_interval": "100ms"}}
+    if not pinned:
+        plain["daemon"] = {"pin_directory": str(rig.folder / "no-bpffs")}
+    rheod = rig.rheod(near, case, **plain).start()
+    first = near.send("east", *SEND)
+    if not pinned:
+        time.sleep(0.5)  # all of it is in the table
+    rheod.kill()
+    second = near.send("east", *SEND) if pinned else {**first, **{key: 0 for key in first if key != "refused"},
+                                                      "refused": {}}
+
+    mend = break_it(near, rheod, plain)
+    rheod.starts += 1
+    with open(rheod.log, "wb") as stderr:
+        rheod.process = near.start([Rig.programs / "rheod", "--config", rheod.config], before_exec=before_exec,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+    lines = end(rheod, 1)
+    expect(sentence in lines[-1], f"the last line {lines[-1]!r} does not say {sentence!r}")
+    expect(not any("counter " in line for line in lines), f"counters of a rheod that never ran: {lines[:3]}")
+    mend()
+    rheod.configure(**plain)
+    rheod.start()
+    counters = rheod.stop()
+    expect_conserved(sent_by(first, second), rheod.sums(), counters)
+
+
+def take_the_hook(near, rheod, plain):
+    """An ingress qdisc takes filters for egress, and puts them on ingress."""
+    near.run(["tc", "qdisc", "add", "dev", "east", "ingress"])
+    rheod.configure(**{**plain, "datapath": {**plain["datapath"], "hook": "clsact"}})
+    return lambda: near.run(["tc", "qdisc", "del", "dev", "east", "ingress"])
+
+
+def nothing(near, rheod, plain):
+    return lambda: None
+
+
+def second_rheod(rig, case):
+    near, _ = rig.pair()
+    rheod = rig.rheod(near, case, interfaces={"include": ["east"]}).start()
+    other = near.start([Rig.programs / "rheod", "--config", rheod.config], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _, said = other.communicate(timeout=20)
+    expect_equal(other.returncode, 1, "exit status of the second")
+    expect(f"process {rheod.process.pid}" in said, f"it does not say who is running: {said!r}")
+    sent = near.send("east", *SEND)
+    counters = rheod.stop()
+    expect_conserved(sent_by(sent), rheod.sums(), counters)
+
+
+def full_tmpfs(rig, case):
+    """No room for the table: a sentence, and no file of half a table."""
+    near, _ = rig.pair()
+    rheod = rig.rheod(near, case, interfaces={"include": ["east"]})
+    small = rheod.folder / "run"
+    mount("tmpfs", small)
+    subprocess.run(["mount", "-o", "remount,size=64k", str(small)], check=True)
+    rheod.start(wait=False)
+    lines = end(rheod, 1)
+    expect("No space left" in lines[-1], f"{lines}")
+    expect_equal(os.listdir(small), [], "left in the run directory")
+
+
+def closed_output(rig, case):
+    """Records must not go into whatever file happens to become descriptor 1."""
+    near, _ = rig.pair()
+    folder = rig.case_folder(case)
+    folder.mkdir()
+    mount("bpf", folder / "bpf")
+    (folder / "rheo.toml").write_text(f"[daemon]\nrun_directory = {json.dumps(str(folder / 'run'))}\n"
+                                      f"pin_directory = {json.dumps(str(folder / 'bpf' / 'rheo'))}\n"
+                                      "[interfaces]\ninclude = [\"east\"]\n[datapath]\ndrain_interval = \"100ms\"\n"
+                                      "[flow]\nudp_timeout = \"1s\"\n")
+    with open(folder / "stderr.1", "wb") as stderr:
+        process = near.start(["sh", "-c", f"exec '{Rig.programs}/rheod' --config '{folder}/rheo.toml' 0<&- 1>&-"],
+                             stderr=stderr)
+    deadline = time.monotonic() + 20
+    while "metering " not in (folder / "stderr.1").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    near.send("east", "--packets", 1_000, "--flows", 10)
+    time.sleep(3)
+    try:
+        link = os.readlink(f"/proc/{process.pid}/fd/1")
+    except OSError:
+        link = "none"
+    lock = (folder / "run" / "lock").read_text()
+    process.terminate()
+    process.wait(timeout=30)
+    expect_equal(link, "/dev/null", "descriptor 1")
+    expect("flow" not in lock, f"records in the lock file: {lock[:80]!r}")
+
+
+def main():
+    rig = Rig()
+    with rig.case("killed, then bpf() refused") as case:
+        fail_between(rig, case, "Operation not permitted", nothing, before_exec=refuse_bpf("EPERM"))
+    with rig.case("killed without pins, then bpf() refused") as case:
+        fail_between(rig, case, "Operation not permitted", nothing, before_exec=refuse_bpf("EPERM"), pinned=False)
+    with rig.case("killed, then the hook is taken") as case:
+        fail_between(rig, case, "no interface is left", take_the_hook)
+    with rig.case("second rheod") as case:
+        second_rheod(rig, case)
+    with rig.case("full tmpfs") as case:
+        full_tmpfs(rig, case)
+    with rig.case("closed standard output") as case:
+        closed_output(rig, case)
+    rig.end()
+
+
+if __name__ == "__main__":
+    main()
