@@ -62,7 +62,15 @@ bool has_filters(std::uint32_t ifindex, Direction direction) {
 Result<bool> create_clsact_qdisc(std::uint32_t ifindex) {
   bpf_tc_hook hook = whole_qdisc(ifindex);
   const int error = bpf_tc_hook_create(&hook);
-  if (error == -EEXIST) return false;
+  if (error == -EEXIST) {
+    // The kernel would take a filter for its egress and put it on ingress: what is sent would not be seen.
+    if (dump_ingress_qdisc_kind(ifindex) == "ingress")
+      return failure(
+          "it has an ingress qdisc, which has no egress hook: replace it by clsact, which takes the same "
+          "filters",
+          std::errc::device_or_resource_busy);
+    return false;
+  }
   if (error != 0) return bpf_error("create the clsact qdisc", -error);
   return true;
 }

@@ -11,7 +11,7 @@
 
 namespace rheo {
 
-/// True: the interface had none and has one now.
+/// True: the interface had none and has one now. An `ingress` qdisc in its place is an error.
 Result<bool> create_clsact_qdisc(std::uint32_t ifindex);
 
 /// Needs the qdisc. Replaces a filter of ours in one step; another's at our priority and handle is an error.
