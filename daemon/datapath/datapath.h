@@ -69,8 +69,8 @@ class Datapath final : public RowOwner {
   /// Hands out every row of the idle generation that is not released yet.
   void drain(const MergeRows& merge);
 
-  /// Hands out evicted rows in the order of their eviction, up to the first whose first_ns >= until_first_ns,
-  /// or that is still being written, or that merge did not release.
+  /// Hands out the rows evicted before the call in the order of their eviction, up to the first whose
+  /// first_ns >= until_first_ns, or that is still being written, or that merge did not release.
   void consume_evicted(const MergeRows& merge, std::uint64_t until_first_ns = UINT64_MAX);
 
   void release(const RowPlace& place) override;

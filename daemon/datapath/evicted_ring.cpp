@@ -78,7 +78,9 @@ void EvictedRing::consume(const std::function<void(std::span<const Row>)>& merge
     return consumer_position() >= merged;
   };
 
-  while (position < position_in(producer_).load(std::memory_order_acquire)) {
+  // What comes in meanwhile is for the next call: under a flood of new flows there is always more.
+  const std::uint64_t end = position_in(producer_).load(std::memory_order_acquire);
+  while (position < end) {
     std::byte* const record = data + (position & (bytes_ - 1));
     const std::uint32_t header =
         std::atomic_ref(*reinterpret_cast<std::uint32_t*>(record)).load(std::memory_order_acquire);
