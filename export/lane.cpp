@@ -74,6 +74,7 @@ void Lane::run(const std::stop_token& stop) {
     if (cursor_->next(batch, 1, monotonic_ns() + kIdleWaitNs, stop)) {
       const std::uint64_t position = batch.first_position;
       cursor_->rewind();
+      wait_for_full_batch(stop);  // before the exporter is opened: a rotation meanwhile is not missed
       if (const Status ready = prepare(position); !ready)
         failed(ready.error(), stop);
       else
@@ -88,7 +89,6 @@ void Lane::run(const std::stop_token& stop) {
 }
 
 void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
-  wait_for_full_batch(stop);
   if (!cursor_->next(batch, options_.max_batch_size, monotonic_ns(), stop)) return;
   RHEO_FAULT_POINT("lane-taken");
   const Status written = exporter_->write(batch);
