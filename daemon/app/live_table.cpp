@@ -2,6 +2,7 @@
 #include "daemon/app/live_table.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -73,6 +74,13 @@ std::string summary(const LiveView& view, const LiveView& previous) {
       short_number(static_cast<double>(lost_packets(view.counters))));
 }
 
+/// The terminal obeys control characters, and whoever names an interface may use them; bytes beyond ASCII are
+/// other characters than they are columns.
+void fit(std::string& line, std::size_t columns) {
+  line.resize(std::min(line.size(), columns));
+  std::ranges::replace_if(line, [](unsigned char byte) { return byte < 0x20 || byte > 0x7e; }, '?');
+}
+
 std::string flow_line(const LiveFlow& flow, const LinkTable& links, double seconds, std::size_t width) {
   const FlowRecord& record = flow.record;
   const FlowCounts total = record.forward.total + record.reverse.total;
@@ -105,18 +113,26 @@ std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& pr
   }
   if (view.flows.empty()) lines.emplace_back("no packets in the last interval");
   lines.resize(std::min<std::size_t>(lines.size(), rows));
-  for (std::string& line : lines) line.resize(std::min<std::size_t>(line.size(), columns));
+  for (std::string& line : lines) fit(line, columns);
   return lines;
 }
 
-LiveTable::LiveTable() {
-  fmt::print("{}", kOtherScreen);
-  std::fflush(stdout);
+// A terminal that is stopped (Ctrl-S) must not stop the main loop, and O_NONBLOCK belongs to the open file,
+// which standard output shares with our parent: so it is opened once more.
+LiveTable::LiveTable() : terminal_(::open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+  write(kOtherScreen);
 }
 
-LiveTable::~LiveTable() {
-  fmt::print("{}", kFirstScreen);
-  std::fflush(stdout);
+LiveTable::~LiveTable() { write(kFirstScreen); }
+
+/// What the terminal does not take now is left out: the next picture is whole again.
+void LiveTable::write(std::string_view text) {
+  if (!terminal_) return;
+  while (!text.empty()) {
+    const ssize_t count = ::write(terminal_.get(), text.data(), text.size());
+    if (count <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
 }
 
 void LiveTable::show(LiveView view, const LinkTable& links) {
@@ -131,8 +147,7 @@ void LiveTable::show(LiveView view, const LinkTable& links) {
     picture += (bold ? kBold : "") + lines[i] + kClearLine + (bold ? kPlain : "");
   }
   picture += kClearBelow;
-  std::fwrite(picture.data(), 1, picture.size(), stdout);
-  std::fflush(stdout);
+  write(picture);
   previous_ = std::move(view);
 }
 

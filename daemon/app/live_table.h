@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "daemon/base/unique_fd.h"
 #include "daemon/flow/flow_table.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/link.h"
@@ -28,7 +30,7 @@ std::vector<std::string> draw_live_view(const LiveView& view, const LiveView& pr
 
 class LiveTable {
  public:
-  LiveTable();   // takes the terminal's other screen
+  LiveTable();   // takes the other screen of the terminal that is standard output
   ~LiveTable();  // gives it back as it was
   LiveTable(const LiveTable&) = delete;
   LiveTable& operator=(const LiveTable&) = delete;
@@ -36,6 +38,9 @@ class LiveTable {
   void show(LiveView view, const LinkTable& links);
 
  private:
+  void write(std::string_view text);
+
+  UniqueFd terminal_;
   LiveView previous_;
 };
 
