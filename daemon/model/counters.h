@@ -30,7 +30,7 @@ struct DatapathCounters {
   LossCount evicted_full;
 };
 
-/// The flow table, since its file was made.
+/// The flow table: `merged` and `recorded` since its file was made, the rest by this process.
 struct TableCounters {
   std::uint64_t active_flows = 0;
   std::uint64_t rows_merged = 0;
