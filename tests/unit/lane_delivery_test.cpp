@@ -124,7 +124,6 @@ struct Far {
   std::function<Status(int resume)> resume_answer = [](int) -> Status { return Done{}; };
   FileMark mark;
   std::atomic<int> reopens = 0;
-  std::atomic<int> reopens_heeded = 0;
 
   std::vector<std::uint64_t> ids() {
     const std::scoped_lock lock(mutex);
@@ -151,10 +150,6 @@ class FarExporter final : public Exporter {
     for (const FlowRecord& record : batch.records) far_.received.push_back(record.flow_id);
     far_.batches.push_back(batch.size());
     return answer;
-  }
-  Status open() override {
-    far_.reopens_heeded = far_.reopens.load();
-    return Done{};
   }
   FileMark mark() const override {
     const std::scoped_lock lock(far_.mutex);
@@ -377,21 +372,6 @@ TEST_F(LaneTest, ANewFilesMarkIsStoredBeforeAnythingIsWrittenThere) {
   box_.wait_until_done(5);
   EXPECT_EQ(stored_at_write, far_.mark);
   EXPECT_THAT(box_.acknowledgements, ElementsAre(0, 5));
-}
-
-TEST_F(LaneTest, ARotationWhileABatchFillsComesBeforeItsWrite) {
-  options_.max_batch_interval = 300ms;
-  std::atomic<int> heeded_at_write = -1;
-  far_.answer = [&](int) -> Status {
-    heeded_at_write = far_.reopens_heeded.load();
-    return Done{};
-  };
-  box_.add(1);
-  const auto lane = make_lane();
-  std::this_thread::sleep_for(100ms);
-  lane->reopen();
-  box_.wait_until_done(1);
-  EXPECT_EQ(heeded_at_write, 1);
 }
 
 TEST_F(LaneTest, ResumesAtTheMarkAndNotBeforeThatWorked) {

@@ -148,6 +148,31 @@ TEST_F(TableFileTest, ADamagedFileIsSetAsideWithTheReason) {
   }
 }
 
+TEST_F(TableFileTest, StaysWhileThereIsSomethingInIt) {
+  testing::NoOwner owner;
+  {
+    auto table = open(owner);
+    merge(*table, udp(1'000, 3, kStart), owner);
+    EXPECT_FALSE(table->remove_if_empty());
+  }
+  {
+    auto unread = FlowTable::open(options());  // a start that failed before recover()
+    ASSERT_TRUE(unread);
+    EXPECT_FALSE((*unread)->remove_if_empty());
+  }
+  auto table = open(owner);
+  EXPECT_EQ(table->counters().active_flows, 1U);
+  auto cursor = table->outbox().open_cursor("lane");
+  ASSERT_TRUE(cursor);
+  table->close_some(10);
+  EXPECT_FALSE(table->remove_if_empty());  // a record that the lane has not delivered
+  FlowBatch batch;
+  ASSERT_TRUE((*cursor)->next(batch, 10, 0, {}));
+  (*cursor)->acknowledge(batch.end_position(), {});
+  EXPECT_TRUE(table->remove_if_empty());
+  EXPECT_FALSE(std::filesystem::exists(options().file.path));
+}
+
 TEST_F(TableFileTest, AShortOrForeignFileIsSetAside) {
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{100}, std::size_t{5'000}, std::size_t{100'000}}) {
