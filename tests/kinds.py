@@ -20,6 +20,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 CPUS = os.cpu_count() or 1
 CTEST_KINDS = ("unit", "check", "golden", "bpf")
 INTEGRATION_SECONDS = 900  # one script; --long multiplies
+SYSTEM_SECONDS = 900  # downloads included, the first time
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 # status is "passed", "failed" or "skipped"; the reason says why where it is not the first.
@@ -101,6 +102,7 @@ class Kinds:
         kinds = {kind: (lambda kind=kind: self.ctest(kind, "dev")) for kind in CTEST_KINDS}
         kinds["tidy"] = self.tidy
         kinds["integration"] = self.integration
+        kinds["system"] = self.system
         kinds["unit-asan"] = lambda: self.ctest("unit", "asan")
         kinds["golden-asan"] = lambda: self.ctest("golden", "asan")
         if self.arguments.long:
@@ -173,15 +175,27 @@ class Kinds:
                 continue  # rig.py is what they import
             options = ["--kills", "2000"] if self.arguments.long and script.stem == "kill" else []
             limit = INTEGRATION_SECONDS * (10 if self.arguments.long else 1)
-            log = TOP / "build" / "dev" / "integration" / f"{script.stem}.log"
-            code, output = run_to_end([sys.executable, script, *options], limit, log)
-            found = [Outcome(*match) for match in re.findall(r"^(passed|failed|skipped): ([^:]+: [^:\n]+)(?:: (.*))?$",
-                                                             output, re.M)]
-            if code != 0 and not any(outcome.status == "failed" for outcome in found):
-                found.append(Outcome("failed", script.stem, f"exit {code}: {last_line(output)}"))
-            outcomes += found or [Outcome("failed", script.stem, "reported nothing")]
-            print("\n".join(f"   {o.status}: {o.name} {o.reason}" for o in found if o.status != "passed"), flush=True)
+            outcomes += self._script(script, options, limit)
         return outcomes
+
+    def system(self):
+        """Other kernels, booted: each briefly, or with --long in every case."""
+        if problem := self.builds.build("dev"):
+            return [Outcome("failed", "dev", problem)]
+        options = ["--build", TOP / "build" / "dev", *([] if self.arguments.long else ["--short"])]
+        return self._script(TOP / "tests" / "system" / "kernels.py", options, SYSTEM_SECONDS)
+
+    @staticmethod
+    def _script(script, options, seconds):
+        """Runs a test that reports its cases as tests/integration/rig.py does."""
+        log = TOP / "build" / "dev" / script.parent.name / f"{script.stem}.log"
+        code, output = run_to_end([sys.executable, script, *options], seconds, log)
+        found = [Outcome(*match) for match in re.findall(r"^(passed|failed|skipped): ([^:]+: [^:\n]+)(?:: (.*))?$",
+                                                         output, re.M)]
+        if code != 0 and not any(outcome.status == "failed" for outcome in found):
+            found.append(Outcome("failed", script.stem, f"exit {code}: {last_line(output)}"))
+        print("\n".join(f"   {o.status}: {o.name} {o.reason}" for o in found if o.status != "passed"), flush=True)
+        return found or [Outcome("failed", script.stem, "reported nothing")]
 
     def fuzz(self):
         if problem := self.builds.build("fuzz"):
@@ -251,7 +265,7 @@ def summarize(results):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
     parser.add_argument("--only", metavar="KIND", help="kinds, with commas: unit, check, golden, bpf, tidy, "
-                        "integration, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
+                        "integration, system, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
     parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="N", help="for each fuzzer (default 60)")
     parser.add_argument("--long", action="store_true", help="soaks, full benchmarks, ThreadSanitizer too")
     arguments = parser.parse_args()

@@ -1,0 +1,175 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs in the guest: each case named in /payload/cases in turn, its files in /out/CASE. What they say is judged
+# on the host.
+ip() { /sbin/ip "$@"; } # the shell prefers its own
+
+. /payload/cases # cases="conservation …" packets=N flows=N
+
+# Interfaces must not speak of their own accord.
+quiet_up() { # INTERFACE [ip options]
+	interface=$1
+	shift
+	ip "$@" link set dev "$interface" addrgenmode none
+	ip "$@" link set dev "$interface" up
+}
+
+pair() { # a veth pair, both ends here
+	ip link add name east type veth peer name west
+	for end in east west; do
+		echo 1 >/proc/sys/net/ipv6/conf/$end/disable_ipv6
+		quiet_up $end
+	done
+}
+
+start() { # CASE: the next rheod of the case; returns when it meters
+	folder=/out/$1
+	starts=$((starts + 1))
+	/sbin/rheod --config "/payload/$1.toml" >"$folder/stderr.$starts" 2>&1 &
+	rheod=$!
+	tries=0
+	until grep -qs '^rheod: metering ' "$folder/stderr.$starts"; do
+		kill -0 $rheod 2>/dev/null || { wait $rheod; echo "$1: rheod exited with $?"; return 1; }
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || { echo "$1: rheod is not metering after 30 s"; return 1; }
+		usleep 100000
+	done
+}
+
+stop() { # as systemd does
+	kill -TERM $rheod
+	wait $rheod
+	echo $? >"$folder/exit"
+}
+
+killed() {
+	kill -KILL $rheod
+	wait $rheod
+}
+
+send() { # REPORT INTERFACE OPTION…
+	report=$1 interface=$2
+	shift 2
+	packet_source --interface "$interface" --protocols udp,tcp --families 4,6 "$@" >"$folder/$report"
+}
+
+# Both directions at full rate.
+conservation() {
+	pair
+	start conservation || return
+	send sent.1 east --packets "$packets" --flows "$flows"
+	send sent.2 west --packets "$packets" --flows "$flows" --swap-ends --size 200
+	stop
+	ip link delete dev east
+}
+
+# kill -9 twice under traffic that never pauses; what is pinned goes on counting.
+restart() {
+	pair
+	start restart || return
+	packet_source --interface east --protocols udp,tcp --families 4,6 --rate 4000 --flows "$flows" \
+		--both-directions >"$folder/sent.1" &
+	source=$!
+	for round in 1 2; do
+		sleep 1
+		killed
+		usleep 500000
+		start restart || { kill -TERM $source; return; }
+	done
+	sleep 1
+	kill -TERM $source
+	wait $source
+	stop
+	ip link delete dev east
+}
+
+# Links without a link-layer header, each with a tunnel to a namespace of its own, and 20 pings through it.
+tunnel_address() { # NUMBER: both ends' addresses, and the far end up
+	ip address add "10.9.$1.1/24" dev "link$1"
+	ip -n far address add "10.9.$1.2/24" dev "link$1"
+	ip -n far link set dev "link$1" up
+	quiet_up "link$1"
+}
+
+# A pair of outer addresses for each: ipip and sit would take each other's packets.
+tunnel() { # NUMBER KIND
+	ip address add "192.0.2.1$1/24" dev east
+	ip -n far address add "192.0.2.2$1/24" dev west
+	ip link add "link$1" type "$2" local "192.0.2.1$1" remote "192.0.2.2$1" &&
+		ip -n far link add "link$1" type "$2" local "192.0.2.2$1" remote "192.0.2.1$1" &&
+		tunnel_address "$1"
+}
+
+# GRE to many: the outer header is the device's link-layer header, its neighbours are outer addresses.
+multipoint() { # NUMBER
+	ip address add "192.0.2.1$1/24" dev east
+	ip -n far address add "192.0.2.2$1/24" dev west
+	ip link add "link$1" type gre local "192.0.2.1$1" &&
+		ip -n far link add "link$1" type gre local "192.0.2.2$1" &&
+		tunnel_address "$1"
+	ip neighbour add "10.9.$1.2" lladdr "192.0.2.2$1" dev "link$1"
+	ip -n far neighbour add "10.9.$1.1" lladdr "192.0.2.1$1" dev "link$1"
+}
+
+wireguard() { # NUMBER
+	[ -x /sbin/wg ] || return
+	ip link add "link$1" type wireguard && ip -n far link add "link$1" type wireguard || return
+	umask 077
+	wg genkey >/run/near.key
+	wg genkey >/run/far.key
+	wg set "link$1" listen-port 51820 private-key /run/near.key peer "$(wg pubkey </run/far.key)" \
+		allowed-ips 10.9.0.0/16 endpoint 192.0.2.2:51820
+	ip netns exec far /sbin/wg set "link$1" listen-port 51820 private-key /run/far.key \
+		peer "$(wg pubkey </run/near.key)" allowed-ips 10.9.0.0/16
+	tunnel_address "$1"
+}
+
+# east, here, and west in the namespace far, with addresses: what the tunnels go over.
+underlay() {
+	[ ! -e /run/netns/far ] || return
+	ip netns add far
+	ip link add name east type veth peer name west netns far
+	ip -n far link set dev west up
+	ip link set dev east up
+	ip address add 192.0.2.1/24 dev east
+	ip -n far address add 192.0.2.2/24 dev west
+	for interface in all default east; do
+		echo 1 >/proc/sys/net/ipv6/conf/$interface/disable_ipv6
+	done
+}
+
+ping_through() { # CASE NUMBER…: 20 pings through each link while rheod meters them
+	case=$1
+	shift
+	for number in "$@"; do # before anyone counts: neighbours, the handshake
+		ping -q -c 1 -W 2 "10.9.$number.2"
+	done
+	start "$case" || return
+	for number in "$@"; do
+		ping -q -A -c 20 -s 100 -W 2 "10.9.$number.2" >"$folder/ping.$number"
+	done
+	stop
+}
+
+links() {
+	underlay
+	tunnel 1 ipip
+	tunnel 2 gre
+	tunnel 3 sit
+	wireguard 4
+	ping_through links 1 2 3 4
+}
+
+gre_to_many() {
+	underlay
+	multipoint 5
+	ping_through gre_to_many 5
+}
+
+for case in $cases; do
+	starts=0
+	mkdir -p "/out/$case"
+	echo "== $case"
+	$case
+	echo "== $case ended at $(cut -d ' ' -f 1 /proc/uptime) s"
+done

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The real rheod on Debian's kernels of 5.10, 6.1, 6.12 and 7, each booted under QEMU's software emulation.
+
+On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
+also when rheod is killed in between; links without a link-layer header are metered by their inner packets.
+For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
+a case failed. Kernels are downloaded once, to build/cache/kernels.
+
+    tests/system/kernels.py [--build DIR] [--short] [--only KERNEL] [--cpus N]
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests" / "integration"))
+from rig import expect, expect_conserved, expect_equal, sent_by  # noqa: E402
+import sum_records  # noqa: E402
+
+import debian_kernels  # noqa: E402
+import guest  # noqa: E402
+
+GUEST_SECONDS = 150  # one kernel, all cases
+ALL_SECONDS = 290  # all guests together
+FLOWS = 500
+PINGS, PING_DATA = 20, 100  # as in guest_script.sh
+PING_OCTETS = 20 + 8 + PING_DATA
+# By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
+LINKS = {"links": {1: "ipip", 2: "gre", 3: "sit", 4: "wireguard"}, "gre_to_many": {5: "gre to many"}}
+NEEDED = ("qemu-system-x86_64", "busybox", "depmod", "dpkg", "ip")
+
+CONFIG = """[daemon]
+run_directory = "/run/{case}"
+pin_directory = "/sys/fs/bpf/{case}"
+[interfaces]
+include = {include}
+[datapath]
+drain_interval = "{drain}"
+[flow]
+max_record_interval = "2s"
+[export.json.test]
+path = "/out/{case}/records.json"
+"""
+
+
+class CaseFiles:
+    """What a case left in the guest."""
+
+    def __init__(self, ended, case, folder):
+        self.ended = ended
+        self.case = case
+        self.folder = folder / case
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for name, data in ended.files.items():
+            if name.startswith(f"{case}/"):
+                (self.folder / name.removeprefix(f"{case}/")).write_bytes(data)
+
+    def said(self):
+        """What every rheod of the case said; where there is none, the script."""
+        logs = sorted(self.folder.glob("stderr.*"))
+        return [log.read_text(errors="replace") for log in logs]
+
+    def trouble(self):
+        script = self.ended.files.get("script.log", b"").decode(errors="replace")
+        words = [line for log in self.said() for line in log.splitlines() if not re.search(r" counter \S+ \d+$", line)]
+        return " | ".join([*script.splitlines()[-4:], *words[-4:]])
+
+    def counters(self):
+        """Of the last rheod of the case, which must have ended well."""
+        exit_file = self.folder / "exit"
+        expect(exit_file.exists(), f"rheod did not come to its end: {self.trouble()}")
+        expect_equal(exit_file.read_text().strip(), "0", f"rheod's exit status after SIGTERM ({self.trouble()})")
+        counters = sum_records.read_counters(sorted(self.folder.glob("stderr.*"))[-1])
+        expect(counters, "rheod printed no counters at exit")
+        return counters
+
+    def sums(self):
+        return sum_records.sum_files([self.folder / "records.json"])
+
+    def sent(self):
+        reports = [json.loads(file.read_text()) for file in sorted(self.folder.glob("sent.*"))]
+        expect(reports and all(report["packets"] > 0 for report in reports), f"nothing was sent: {self.trouble()}")
+        return sent_by(*reports)
+
+
+def expect_hook(files, kernel, interfaces):
+    """Every start of rheod took the hook that the kernel has."""
+    wanted = f"metering {interfaces} interface{'' if interfaces == 1 else 's'} ({kernel.hook})"
+    for log in files.said():
+        expect(wanted in log, f"not {wanted!r}: {files.trouble()}")
+
+
+def judge_conservation(files, kernel):
+    counters = files.counters()
+    expect_hook(files, kernel, 1)
+    expect_conserved(files.sent(), files.sums(), counters)
+    expect_equal(counters["datapath.seen_packets"], files.sent()["packets"], "packets seen")
+
+
+def judge_restart(files, kernel):
+    counters = files.counters()
+    expect_hook(files, kernel, 1)
+    expect_equal(len(files.said()), 3, "starts of rheod")
+    expect_conserved(files.sent(), files.sums(), counters, lossless=False)
+
+
+def pings_of(records, link):
+    """Packets and octets, both directions, of the flows between the tunnel's own addresses on that link."""
+    total = [0, 0, 0]
+    for line in records.splitlines():
+        record = json.loads(line)
+        if record.get("network.interface.name") != link:
+            continue
+        ends = {record.get("source.address"), record.get("destination.address")}
+        if not all(str(end).startswith("10.9.") for end in ends):
+            continue
+        for direction in ("flow.", "flow.reverse."):
+            for place, name in enumerate(("packets", "bytes", "layer2.bytes")):
+                total[place] += int(record.get(f"{direction}{name}.delta", 0))
+    return total
+
+
+def judge_links(files, kernel):
+    counters = files.counters()
+    links = LINKS[files.case]
+    expect_hook(files, kernel, len(links))
+    records = (files.folder / "records.json").read_text()
+    wrong = []
+    for number, kind in links.items():
+        answers = (files.folder / f"ping.{number}").read_text()
+        expect(f" {PINGS} packets received" in answers, f"{kind}: pings were lost: {answers} {files.trouble()}")
+        packets, l3_bytes, l2_bytes = pings_of(records, f"link{number}")
+        if [packets, l3_bytes, l2_bytes] != [2 * PINGS, 2 * PINGS * PING_OCTETS, 2 * PINGS * PING_OCTETS]:
+            wrong.append(f"{kind}: {packets} packets, {l3_bytes} octets of layer 3, {l2_bytes} of layer 2")
+    drops = {name: count for name, count in counters.items() if count and re.match(r"datapath\.\w+\.packets$", name)}
+    expect(not wrong, f"{2 * PINGS} packets of {PING_OCTETS} octets passed each link, in records are {'; '.join(wrong)}; "
+                      f"rheod dropped {drops}")
+    sums = files.sums()
+    expect_equal(sums.packets, counters["datapath.seen_packets"], "packets in records")
+    expect_equal(sums.duplicates, 0, "records that are in the file twice")
+
+
+CASES = {"conservation": judge_conservation, "restart": judge_restart, "links": judge_links,
+         "gre_to_many": judge_links}
+
+
+class Reports:
+    """The line of each case, and whether one failed."""
+
+    def __init__(self):
+        self.failed = False
+
+    def say(self, status, case, reason=""):
+        self.failed |= status == "failed"
+        print(f"{status}: kernels: {case}{': ' + ' '.join(str(reason).split()) if reason else ''}", flush=True)
+
+
+def programs(build):
+    """What runs in the guest, by name there."""
+    found = {name: build / "bin" / name for name in ("rheod", "packet_source")}
+    for name in ("ip", "wg"):
+        if path := shutil.which(name):
+            found[name] = pathlib.Path(path).resolve()
+    return found
+
+
+def payload(cases, packets):
+    files = {"script.sh": (pathlib.Path(__file__).parent / "guest_script.sh").read_bytes(),
+             "cases": f'cases="{" ".join(cases)}" packets={packets} flows={FLOWS}\n'.encode()}
+    for case in cases:
+        include = [f"link{number}" for number in LINKS[case]] if case in LINKS else ["east"]
+        drain = "100ms" if case == "restart" else "1s"
+        files[f"{case}.toml"] = CONFIG.format(case=case, include=json.dumps(include), drain=drain).encode()
+    return files
+
+
+def why_not():
+    """Why nothing can run here, or None."""
+    if platform.machine() != "x86_64":
+        return "the kernels are amd64's, this machine is not"
+    for tool in NEEDED:
+        if not shutil.which(tool):
+            return f"{tool} is not installed"
+    return None
+
+
+def try_kernel(kernel, arguments, reports):
+    cases = arguments.cases.split(",") if arguments.cases else ["conservation"] if arguments.short else list(CASES)
+    folder = arguments.build / "system" / kernel.name
+    try:
+        unpacked = debian_kernels.fetch(kernel, TOP / "build" / "cache" / "kernels")
+    except debian_kernels.Unavailable as reason:
+        for case in cases:
+            reports.say("skipped", f"{kernel.name} {case}", reason)
+        return
+    started = time.monotonic()
+    seconds = min(GUEST_SECONDS, arguments.seconds_left)
+    try:
+        expect(seconds > 10, f"the kernels before it took {ALL_SECONDS} s")
+        archive = guest.make_archive(unpacked, programs(arguments.build), payload(cases, arguments.packets))
+        ended = guest.boot(unpacked, archive, folder, arguments.cpus, seconds)
+    except AssertionError as error:
+        arguments.seconds_left -= time.monotonic() - started
+        for case in cases:
+            reports.say("failed", f"{kernel.name} {case}", error)
+        return
+    arguments.seconds_left -= time.monotonic() - started
+    (folder / "script.log").write_bytes(ended.files.get("script.log", b""))
+    (folder / "dmesg").write_bytes(ended.files.get("dmesg", b""))
+    took = f"{time.monotonic() - started:.0f} s in all"
+    for case in cases:
+        try:
+            CASES[case](CaseFiles(ended, case, folder), kernel)
+            reports.say("passed", f"{kernel.name} {case} ({unpacked.version}, {kernel.hook}, {took})")
+        except (AssertionError, OSError, ValueError, KeyError) as error:
+            reports.say("failed", f"{kernel.name} {case} ({unpacked.version})",
+                        error if isinstance(error, AssertionError) else repr(error))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "release", metavar="DIR")
+    parser.add_argument("--short", action="store_true", help="one case for each kernel")
+    parser.add_argument("--cases", metavar="CASE,…", help=f"some of {', '.join(CASES)}")
+    parser.add_argument("--only", choices=[kernel.name for kernel in debian_kernels.KERNELS], metavar="KERNEL")
+    parser.add_argument("--cpus", type=int, default=2, help="of the guest (default 2)")
+    parser.add_argument("--packets", type=int, default=30_000, help="in each direction (default 30000)")
+    arguments = parser.parse_args()
+    arguments.build = arguments.build.resolve()
+    arguments.seconds_left = ALL_SECONDS
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    reports = Reports()
+    if reason := why_not():
+        reports.say("skipped", "all", reason)
+        sys.exit(0)
+    for name in ("rheod", "packet_source"):
+        if not (arguments.build / "bin" / name).exists():
+            reports.say("failed", "all", f"{arguments.build}/bin/{name} is not built")
+            sys.exit(1)
+    for kernel in debian_kernels.KERNELS:
+        if arguments.only in (None, kernel.name):
+            try_kernel(kernel, arguments, reports)
+    sys.exit(1 if reports.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
