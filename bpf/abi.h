@@ -108,6 +108,9 @@ struct direction_counts {
 	__u16 zero;
 };
 ABI_ASSERT(sizeof(struct direction_counts) == 24);
+/* packets with l2_surplus, and flags to zero, are words of 8 bytes. */
+ABI_ASSERT(__builtin_offsetof(struct direction_counts, packets) == 8);
+ABI_ASSERT(__builtin_offsetof(struct direction_counts, flags) == 16);
 
 /* A row of the flow cache, the part that every packet touches. Times are
  * CLOCK_MONOTONIC nanoseconds (the capture's own clock in a replay). */
@@ -184,12 +187,16 @@ struct drop_count {
 struct cpu_counters {
 	__u64 seen_packets;
 	__u64 seen_bytes; /* layer-2 octets */
+	/* The CPU's last reading of the clock and the tick it was read in; not for
+	 * the daemon. Here because every packet touches this line anyway. */
+	__u64 clock_jiffies;
+	__u64 clock_ns;
 	struct drop_count drop[DROP_REASON_COUNT];
 	__u64 evicted_rows;	 /* rows sent to the ring buffer */
 	__u64 nonlinear_packets; /* parsed from a copy of their headers */
 	__u64 fragments_unknown; /* later fragments whose first was not seen: ports 0/0 */
 	__u64 claimed;		 /* PREEMPT_RT: the partition's owner flag */
-	__u64 zero[16];
+	__u64 zero[14];
 };
 ABI_ASSERT(sizeof(struct cpu_counters) == 256);
 ABI_ASSERT(DROP_REASON_COUNT == 5);
@@ -215,10 +222,17 @@ struct parse_settings {
 };
 ABI_ASSERT(sizeof(struct parse_settings) == 64);
 
-/* A port's bit in parse_settings.tunnel_port_filter; host order. */
+/* A port's place in parse_settings.tunnel_port_filter is the low 6 bits of this, host order. Of
+ * two ports in one word the upper's is in bits 16 to 21. DNS and QUIC share none of VXLAN's,
+ * Geneve's and WireGuard's places. */
+static inline __u32 tunnel_port_place(__u32 ports)
+{
+	return ports >> 2 ^ ports >> 8;
+}
+
 static inline __u64 tunnel_port_bit(__u16 port)
 {
-	return 1ULL << ((port * 0x9E37u & 0xffff) >> 10);
+	return 1ULL << (tunnel_port_place(port) & 63);
 }
 
 /* Constants of a loaded program, written between open and load into its

@@ -14,14 +14,32 @@ enum bpf_func_id___rheo {
 	BPF_FUNC_ktime_get_coarse_ns___rheo = 160,
 };
 
-/* CLOCK_MONOTONIC as of the last tick, up to 10 ms ago; the time itself before
- * Linux 5.11, which has no such helper. */
-BPF_INLINE __u64 coarse_ns(void)
+/* CLOCK_MONOTONIC as of the last tick; the time itself before Linux 5.11, which
+ * has no such helper. */
+BPF_INLINE __u64 read_clock(void)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id___rheo,
 				       BPF_FUNC_ktime_get_coarse_ns___rheo))
 		return bpf_ktime_get_coarse_ns();
 	return bpf_ktime_get_ns();
+}
+
+/* CLOCK_MONOTONIC as of about the last tick: the helper is called once a tick, since
+ * a load of jiffies is all that the JIT makes of the other. At most two ticks (20 ms)
+ * late, where another CPU is between counting a tick and turning its clock.
+ * `is_shared`: others may be at the CPU's counters meanwhile (PREEMPT_RT). */
+BPF_INLINE __u64 coarse_ns(struct cpu_counters *counters, const int is_shared)
+{
+	__u64 jiffies;
+
+	if (is_shared)
+		return read_clock();
+	jiffies = bpf_jiffies64();
+	if (BPF_UNLIKELY(counters->clock_jiffies != jiffies)) {
+		counters->clock_ns = read_clock();
+		counters->clock_jiffies = jiffies;
+	}
+	return counters->clock_ns;
 }
 
 #endif

@@ -81,7 +81,7 @@ __attribute__((noinline)) int parse_copy(struct __sk_buff *skb, __u32 mode, __u3
 	describe_packet(skb, &scratch->in, mode);
 	scratch->in.available = copy_headers(scratch, skb);
 	return parse_outer(&scratch->work, scratch->header, &scratch->in, &settings.parse,
-			   &scratch->packet, MEMORY_COPY);
+			   &scratch->packet);
 }
 
 __attribute__((noinline)) int parse_copied_tunnel(__u32 place)
@@ -104,6 +104,7 @@ BPF_INLINE void account_parsed(struct scratch *scratch, struct metered *m, __u32
 	m->packet = &scratch->packet;
 	m->frame = 0;
 	m->is_copy = 1;
+	m->is_ipv6 = scratch->packet.key.kind & KIND_IPV6;
 	account(m, ifindex, mode);
 }
 
@@ -113,9 +114,7 @@ BPF_INLINE int account_copied(struct __sk_buff *skb, const __u32 mode, __u32 pla
 	struct scratch *scratch = scratch_at(place);
 	struct metered m;
 
-	m.cpu = bpf_get_smp_processor_id();
-	m.counters = counters_of(m.cpu);
-	if (!m.counters)
+	if (!begin(&m, mode))
 		return 0;
 	if (!scratch) {
 		struct parse_input in;
@@ -159,29 +158,41 @@ BPF_INLINE void meter_copy(struct __sk_buff *skb, const __u32 mode)
 	free_scratch(place, mode);
 }
 
-/* The path of most packets: headers in their usual order, in linear memory. */
+/* Meters a packet of which plain_version() is `version`, unless it is not plain. Once for each
+ * version: what is constant in one is neither kept, multiplied nor compared. */
+BPF_INLINE int meter_plain(struct metered *m, __u32 ifindex, const __u32 mode, const int version)
+{
+	struct parsed_packet packet;
+
+	if (parse_plain(m->in, &settings.parse, &packet, version) != PARSE_OK)
+		return 0;
+	m->packet = &packet;
+	m->frame = mode & METER_ETHERNET ? m->in->data : 0;
+	m->is_copy = 0;
+	m->is_ipv6 = version == 6;
+	account(m, ifindex, mode);
+	return 1;
+}
+
 BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)
 {
 	struct parse_input in;
-	struct parsed_packet packet;
 	struct metered m;
+	int version, done = 0;
 
+	if (!begin(&m, mode))
+		return VERDICT_NEXT;
 	describe_packet(skb, &in, mode);
 	in.data = (const __u8 *)(long)skb->data;
 	in.end = (const __u8 *)(long)skb->data_end;
-	if (parse_packet(&in, &settings.parse, &packet, MEMORY_PACKET) != PARSE_OK) {
-		meter_copy(skb, mode);
-		return VERDICT_NEXT;
-	}
-	m.cpu = bpf_get_smp_processor_id();
-	m.counters = counters_of(m.cpu);
-	if (!m.counters)
-		return VERDICT_NEXT;
 	m.in = &in;
-	m.packet = &packet;
-	m.frame = mode & METER_ETHERNET ? in.data : 0;
-	m.is_copy = 0;
-	account(&m, skb->ifindex, mode);
+	version = plain_version(&in);
+	if (BPF_LIKELY(version == 4))
+		done = meter_plain(&m, skb->ifindex, mode, 4);
+	else if (version == 6)
+		done = meter_plain(&m, skb->ifindex, mode, 6);
+	if (BPF_UNLIKELY(!done))
+		meter_copy(skb, mode);
 	return VERDICT_NEXT;
 }
 

@@ -15,19 +15,25 @@ namespace rheo::abi
 {
 #endif
 
-enum {
-	/* A row whose sums of 32 bits have come this far is sent away before more is added. */
-	ROW_FULL_SHIFT = 31,
-};
+/* A row whose sums of 32 bits, packets and l2_surplus in one word, have come this far is
+ * sent away before more is added. */
+#define ROW_FULL 0x8000000080000000ULL
 
-/* Where a key lives: the set by the high half, the tag by the low one. */
-BPF_INLINE __u64 flow_hash(const __u64 *word, const volatile __u64 *seed)
+/* Where a key lives: the set by the high half, the tag by the low one. `is_ipv6` is
+ * what the key's kind says. */
+BPF_INLINE __u64 flow_hash(const __u64 *word, const volatile __u64 *seed, int is_ipv6)
 {
+	__u64 hash;
+
 	/* A product carries differences upwards only, so addresses are multiplied as
 	 * the numbers they are, whose low bits differ most. */
-	__u64 hash = FROM_BE64(word[0]) * seed[0] + FROM_BE64(word[1]) * seed[1];
-
-	hash += FROM_BE64(word[2]) * seed[2] + FROM_BE64(word[3]) * seed[3];
+	if (is_ipv6) {
+		hash = FROM_BE64(word[0]) * seed[0] + FROM_BE64(word[1]) * seed[1];
+		hash += FROM_BE64(word[2]) * seed[2] + FROM_BE64(word[3]) * seed[3];
+	} else {
+		hash = ((__u64)FROM_BE32(UPPER32(word[1])) << 32 | FROM_BE32(UPPER32(word[3]))) *
+		       seed[0];
+	}
 	hash += word[4] * seed[4] + word[5] * seed[5];
 	hash = (hash ^ hash >> 32) * seed[6];
 	return (hash ^ hash >> 29) * seed[7];
@@ -106,7 +112,7 @@ BPF_INLINE int row_is_over(const struct hot_row *row, const struct parsed_packet
 {
 	const struct direction_counts *counts = &row->direction[packet->direction & 1];
 
-	if (BPF_UNLIKELY((counts->packets | counts->l2_surplus) >> ROW_FULL_SHIFT))
+	if (BPF_UNLIKELY(LOAD_AS(__u64, &counts->packets) & ROW_FULL))
 		return 1;
 	return BPF_UNLIKELY(packet->tcp_flags & FLAG_SYN_ONLY) &&
 	       (row->direction[0].flags | row->direction[1].flags) & (FLAG_FIN | FLAG_RST);
@@ -147,24 +153,24 @@ BPF_INLINE void row_start(struct hot_row *row, const __u64 *word,
 	to[15] = WORD64(WORD32(WORD16(packet->direction, 0), 0), 0);
 }
 
-/* Adds a packet to its row. `now_ns` may be earlier than the row's last. */
+/* Adds a packet to its row, whose sums do not wrap (row_would_wrap()). `now_ns` may be
+ * earlier than the row's last. Fields that lie together are changed together. */
 BPF_INLINE void row_add(struct hot_row *row, const struct parsed_packet *packet,
 			const struct octets *octets, __u8 hook, __u64 now_ns)
 {
 	/* & 1 tells the verifier what the type does not. */
 	struct direction_counts *counts = &row->direction[packet->direction & 1];
 
-	if (!counts->packets) {
-		counts->ttl = packet->ttl;
-		counts->tos = packet->tos;
-		counts->flags = packet->icmp;
-	}
+	const __u64 sums = LOAD_AS(__u64, &counts->packets);
+	__u64 seen = LOAD_AS(__u64, &counts->flags);
+
+	if (BPF_UNLIKELY(!sums))
+		seen = WORD64(WORD32(packet->icmp, WORD16(packet->ttl, packet->tos)), 0);
+	seen |= WORD64(WORD32(packet->tcp_flags, 0), WORD32(WORD16(hook, packet->marks), 0));
 	counts->l3_bytes += octets->l3;
-	counts->packets += octets->packets;
-	counts->l2_surplus += (__u32)(octets->l2 - octets->l3);
-	counts->flags |= packet->tcp_flags;
-	counts->hooks |= hook;
-	counts->marks |= packet->marks;
+	STORE_AS(__u64, &counts->packets,
+		 sums + WORD64(octets->packets, (__u32)(octets->l2 - octets->l3)));
+	STORE_AS(__u64, &counts->flags, seen);
 	if (now_ns > row->last_ns)
 		row->last_ns = now_ns;
 }

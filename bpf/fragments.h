@@ -26,7 +26,7 @@ BPF_INLINE void remember_first(const struct fragment_key *key, const struct pars
 BPF_INLINE void resolve_fragment(struct parsed_packet *packet, struct cpu_counters *counters,
 				 __u32 ifindex, const __u32 mode)
 {
-	const __u64 now_ns = coarse_ns();
+	const __u64 now_ns = coarse_ns(counters, mode & METER_RT);
 	const int direction = packet->direction;
 	const struct fragment_ports *ports;
 	struct fragment_key key = {};

@@ -27,15 +27,14 @@ struct metered {
 	const struct parsed_packet *packet;
 	struct cpu_counters *counters;
 	const __u8 *frame; /* see cold_start_plain(); unused when parsed from a copy */
+	void *generation;  /* of the flow cache, to be used now */
+	__u64 coarse_ns;
 	__u32 cpu;
 	int is_copy;
+	int is_ipv6;   /* as the key's kind says */
 	__u64 word[6]; /* the key, link included */
 	struct octets octets;
 };
-
-/* Keeps the compiler from a copy of what follows for each value of a variable: the
- * verifier would follow each, and the processor's caches hold them. */
-#define KEEP_UNKNOWN(variable) __asm__ volatile("" : "+r"(variable))
 
 #define BUMP(counter, value, mode)                                 \
 	do {                                                       \
@@ -45,9 +44,21 @@ struct metered {
 			(counter) += (value);                      \
 	} while (0)
 
-BPF_INLINE struct cpu_counters *counters_of(__u32 cpu)
+/* Finds what a packet on this CPU needs, before the packet is looked at: calls, to the
+ * compiler, that would make it put away what it knows of the packet. False where the
+ * CPU has no counters. */
+BPF_INLINE int begin(struct metered *m, const __u32 mode)
 {
-	return bpf_map_lookup_elem(&counters, &cpu);
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 index = 0;
+
+	m->cpu = cpu;
+	m->counters = bpf_map_lookup_elem(&counters, &cpu);
+	if (!m->counters)
+		return 0;
+	m->generation = bpf_map_lookup_elem(&flow_cache, &index);
+	m->coarse_ns = coarse_ns(m->counters, mode & METER_RT);
+	return 1;
 }
 
 BPF_INLINE void count_drop(struct cpu_counters *counters, int reason, __u64 packets, __u64 bytes,
@@ -133,11 +144,13 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 
 	if (BPF_UNLIKELY(!found))
 		way = choose_way(set, hash);
+	/* Else there is a copy of what follows for each way: the verifier would follow
+	 * each, and the processor's caches hold them. */
 	KEEP_UNKNOWN(way);
 	way &= FLOW_CACHE_WAYS - 1;
 	row = &set->hot[way];
 	if (BPF_LIKELY(found) && BPF_LIKELY(!row_is_over(row, m->packet))) {
-		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, coarse_ns());
+		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
 		return 1;
 	}
 	if (!set->tag[way] || evict_row(row, &set->cold[way], m->counters, mode)) {
@@ -146,39 +159,38 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 	}
 	if (!found || row_would_wrap(row, m->packet, &m->octets))
 		return 0;
-	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, coarse_ns());
+	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
 	return 1;
 }
 
 /* The set for a hash in this CPU's partition, NULL where the CPU has none. */
-BPF_INLINE struct flow_set *set_for(__u64 hash, __u32 cpu)
+BPF_INLINE struct flow_set *set_for(__u64 hash, const struct metered *m)
 {
-	__u32 index = 0;
-	void *generation = bpf_map_lookup_elem(&flow_cache, &index);
+	__u32 index;
 
-	if (!generation || cpu >= settings.partition_count)
+	if (!m->generation || m->cpu >= settings.partition_count)
 		return 0;
-	index = cpu * settings.partition_sets + flow_set_index(hash, settings.partition_sets);
-	return bpf_map_lookup_elem(generation, &index);
+	index = m->cpu * settings.partition_sets + flow_set_index(hash, settings.partition_sets);
+	return bpf_map_lookup_elem(m->generation, &index);
 }
 
 /* False where the packet found no place. */
 BPF_INLINE int count_packet(const struct metered *m, const __u32 mode)
 {
-	const __u64 hash = flow_hash(m->word, settings.hash_seed);
+	const __u64 hash = flow_hash(m->word, settings.hash_seed, m->is_ipv6);
 	struct flow_set *set;
 	int counted;
 
 	if ((mode & METER_RT) && __sync_lock_test_and_set(&m->counters->claimed, 1))
 		return evict_packet(m, mode);
-	set = set_for(hash, m->cpu);
+	set = set_for(hash, m);
 	counted = set ? count_in_set(set, hash, m, mode) : evict_packet(m, mode);
 	if (mode & METER_RT)
 		__sync_lock_test_and_set(&m->counters->claimed, 0);
 	return counted;
 }
 
-/* Counts a parsed packet whose input, packet, counters, frame and CPU are set. */
+/* Counts a parsed packet: what begin() sets, input, packet, frame, is_copy and is_ipv6 are set. */
 BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
 {
 	const __u32 link = (ifindex & 0xffffff) | (__u32)settings.netns_number << 24;

@@ -21,8 +21,8 @@ namespace rheo::abi
 /* What parse_packet() returns: an enum drop_reason, or one of these. */
 enum parse_status {
 	PARSE_OK = DROP_REASON_COUNT,
-	/* MEMORY_PACKET only: not among the packets that this memory is for, or
-	 * its headers are not in it. Parse a copy. */
+	/* MEMORY_PACKET only: not a plain packet, or its headers are not in this
+	 * memory. Parse a copy. */
 	PARSE_COPY,
 };
 
@@ -86,6 +86,7 @@ struct octets {
 #include "bpf/parse_network.h"
 #include "bpf/parse_transport.h"
 #include "bpf/parse_tunnel.h"
+#include "bpf/parse_plain.h"
 
 #ifdef __cplusplus
 namespace rheo::abi
@@ -121,7 +122,7 @@ BPF_INLINE void count_octets(const struct parse_input *in, const struct parsed_p
 	octets->l3 = octets->l2 - (__u64)segments * (packet->l3_offset + tag);
 }
 
-/* The three steps of parse_packet(). A BPF stack has no room for what MEMORY_COPY
+/* The three steps of parse_packet() in MEMORY_COPY. A BPF stack has no room for what MEMORY_COPY
  * works with, and a verifier not the patience for all of it at once; so `work`
  * may lie in a map, and each step may be a program of its own. `data` is apart
  * because a pointer that was stored in a map is one no more. */
@@ -129,33 +130,30 @@ BPF_INLINE void count_octets(const struct parse_input *in, const struct parsed_p
 /* The outer headers, all there are unless it is a tunnel. */
 BPF_INLINE int parse_outer(struct parse_work *work, const __u8 *data, const struct parse_input *in,
 			   const volatile struct parse_settings *settings,
-			   struct parsed_packet *out, const int memory)
+			   struct parsed_packet *out)
 {
-	struct cursor c = { data, in->end,    in->available,
-			    0,	  in->length, memory == MEMORY_COPY ? work->zero : 0 };
+	struct cursor c = { data, in->available, 0, in->length, work->zero };
 	int status;
 
-	if (memory == MEMORY_COPY) {
-		if (c.available > MAX_HEADER_BYTES)
-			c.available = MAX_HEADER_BYTES;
-		cold_clear(&out->cold);
-	}
+	if (c.available > MAX_HEADER_BYTES)
+		c.available = MAX_HEADER_BYTES;
+	cold_clear(&out->cold);
 	work->context.tunnel_id = 0;
 	work->context.vlan = 0;
 	work->context.tunnel = TUNNEL_NONE;
 	work->context.marks = 0;
 	work->context.version = 0;
 
-	status = parse_link(&c, in, &work->context, out, memory);
+	status = parse_link(&c, in, &work->context, out);
 	if (status != PARSE_OK)
 		return status;
 	out->l3_offset = (__u32)c.offset;
-	status = parse_ip(&c, &work->ip, work->context.version, in->gso_size != 0, memory);
+	status = parse_ip(&c, &work->ip, work->context.version, in->gso_size != 0);
 	if (status != PARSE_OK)
 		return status;
 	out->l3_length = work->ip.length;
 	work->transport_offset = c.offset;
-	return parse_transport(&c, &work->ip, &work->transport, settings, memory);
+	return parse_transport(&c, &work->ip, &work->transport, settings);
 }
 
 /* Looks into what may be a tunnel (work->transport.may_be_tunnel). Where there
@@ -165,9 +163,7 @@ BPF_INLINE void parse_tunnel(struct parse_work *work, const __u8 *data,
 			     const volatile struct parse_settings *settings,
 			     struct parsed_packet *out)
 {
-	struct cursor c = {
-		data, 0, in->available, work->transport_offset, in->length, work->zero
-	};
+	struct cursor c = { data, in->available, work->transport_offset, in->length, work->zero };
 
 	if (c.available > MAX_HEADER_BYTES)
 		c.available = MAX_HEADER_BYTES;
@@ -193,11 +189,20 @@ BPF_INLINE int parse_packet(const struct parse_input *in,
 	struct parse_work work;
 	int status;
 
+	if (memory == MEMORY_PACKET) {
+		switch (plain_version(in)) {
+		case 4:
+			return parse_plain(in, settings, out, 4);
+		case 6:
+			return parse_plain(in, settings, out, 6);
+		}
+		return PARSE_COPY;
+	}
 	work.zero = 0;
-	status = parse_outer(&work, in->data, in, settings, out, memory);
+	status = parse_outer(&work, in->data, in, settings, out);
 	if (status != PARSE_OK)
 		return status;
-	if (memory == MEMORY_COPY && work.transport.may_be_tunnel)
+	if (work.transport.may_be_tunnel)
 		parse_tunnel(&work, in->data, in, settings, out);
 	parse_finish(&work, in, out);
 	return PARSE_OK;

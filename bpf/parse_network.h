@@ -70,10 +70,8 @@ BPF_INLINE void cold_clear(struct cold_row *cold)
 }
 
 /* Why bytes were not in memory, for a packet that needs them. */
-BPF_INLINE int why_short(const struct cursor *c, __u64 size, const int memory)
+BPF_INLINE int why_short(const struct cursor *c, __u64 size)
 {
-	if (memory == MEMORY_PACKET)
-		return PARSE_COPY;
 	if (c->offset + size > c->length || c->available < MAX_HEADER_BYTES)
 		return DROP_TRUNCATED;
 	return DROP_TOO_DEEP;
@@ -94,9 +92,9 @@ BPF_INLINE int parse_tags(struct cursor *c, __u32 *ethertype, __u16 *vlan, __u16
 			return PARSE_OK;
 		if (count >= MAX_VLAN_TAGS)
 			return DROP_TOO_DEEP;
-		tag = next_bytes(c, 4, MEMORY_COPY);
+		tag = next_bytes(c, 4);
 		if (!tag)
-			return why_short(c, 4, MEMORY_COPY);
+			return why_short(c, 4);
 		id = load_be16(tag) & 0xfff;
 		if (count++ == 0)
 			*vlan = id;
@@ -115,11 +113,11 @@ BPF_INLINE int parse_labels(struct cursor *c, struct cold_row *cold)
 
 	BPF_UNROLLED
 	for (i = 0; i < MAX_MPLS_LABELS; i++) {
-		const __u8 *bytes = next_bytes(c, 4, MEMORY_COPY);
+		const __u8 *bytes = next_bytes(c, 4);
 		__u32 entry;
 
 		if (!bytes)
-			return why_short(c, 4, MEMORY_COPY);
+			return why_short(c, 4);
 		entry = load_be32(bytes);
 		advance(c, 4);
 		cold->mpls_count = (__u8)(i + 1);
@@ -148,7 +146,7 @@ BPF_INLINE void copy_macs(struct cold_row *cold, const __u8 *frame)
 
 /* Moves the cursor to the outermost IP header. Only its version is checked. */
 BPF_INLINE int parse_link(struct cursor *c, const struct parse_input *in,
-			  struct flow_context *context, struct parsed_packet *out, const int memory)
+			  struct flow_context *context, struct parsed_packet *out)
 {
 	__u32 ethertype = FROM_BE16(in->ethertype);
 	int status, count = 0;
@@ -158,22 +156,17 @@ BPF_INLINE int parse_link(struct cursor *c, const struct parse_input *in,
 		count = 1;
 	}
 	if (in->link_layer == LINK_ETHERNET) {
-		const __u8 *frame = next_bytes(c, ETHERNET_BYTES, memory);
+		const __u8 *frame = next_bytes(c, ETHERNET_BYTES);
 
 		if (!frame)
-			return why_short(c, ETHERNET_BYTES, memory);
+			return why_short(c, ETHERNET_BYTES);
 		ethertype = load_be16(frame + 12);
 		advance(c, ETHERNET_BYTES);
-		if (memory == MEMORY_COPY)
-			copy_macs(&out->cold, frame);
+		copy_macs(&out->cold, frame);
 	} else if (ethertype != ETHERTYPE_MPLS && ethertype != ETHERTYPE_MPLS_MULTICAST) {
 		context->version = 0;
 		return PARSE_OK;
 	}
-	context->version = version_of(ethertype);
-	if (memory == MEMORY_PACKET)
-		return context->version ? PARSE_OK : PARSE_COPY;
-
 	status = parse_tags(c, &ethertype, &context->vlan, &out->cold.inner_vlan, count);
 	if (status != PARSE_OK)
 		return status;
@@ -200,25 +193,22 @@ BPF_INLINE int bound_ip(const struct cursor *c, struct ip_header *ip, __u32 leng
 	return PARSE_OK;
 }
 
-BPF_INLINE int parse_ipv4(struct cursor *c, struct ip_header *ip, const __u8 *header, int is_gso,
-			  const int memory)
+BPF_INLINE int parse_ipv4(struct cursor *c, struct ip_header *ip, const __u8 *header, int is_gso)
 {
 	const __u32 header_bytes = (header[0] & 15u) * 4;
 	const __u32 length = load_be16(header + 2);
 	const __u32 fragment = load_be16(header + 6) & 0x3fff;
 	/* A packet too large for the field has 0 in it (BIG TCP). */
-	const int unknown = memory == MEMORY_COPY && !length && (is_gso || c->length > 0xffff);
+	const int unknown = !length && (is_gso || c->length > 0xffff);
 	int status;
 
-	if (memory == MEMORY_PACKET && (header_bytes != 20 || fragment || length < 20))
-		return PARSE_COPY;
 	if (header_bytes < 20 || (length < header_bytes && !unknown))
 		return DROP_MALFORMED;
-	status = bound_ip(c, ip, length, unknown, memory == MEMORY_COPY && is_gso);
+	status = bound_ip(c, ip, length, unknown, is_gso);
 	if (status != PARSE_OK)
-		return memory == MEMORY_PACKET ? PARSE_COPY : status;
-	if (memory == MEMORY_COPY && c->offset + header_bytes > c->available)
-		return why_short(c, header_bytes, memory);
+		return status;
+	if (c->offset + header_bytes > c->available)
+		return why_short(c, header_bytes);
 
 	ip->is_ipv6 = 0;
 	ip->tos = header[1];
@@ -254,9 +244,9 @@ BPF_INLINE int parse_extensions(struct cursor *c, struct ip_header *ip)
 			return PARSE_OK;
 		if (i == MAX_EXTENSION_HEADERS)
 			break;
-		header = next_bytes(c, 8, MEMORY_COPY);
+		header = next_bytes(c, 8);
 		if (!header)
-			return why_short(c, 8, MEMORY_COPY);
+			return why_short(c, 8);
 		ip->protocol = header[0];
 		if (protocol == IPV6_FRAGMENT) {
 			const __u32 place = load_be16(header + 2) & 0xfff9u;
@@ -278,20 +268,17 @@ BPF_INLINE int parse_extensions(struct cursor *c, struct ip_header *ip)
 	return DROP_TOO_DEEP;
 }
 
-BPF_INLINE int parse_ipv6(struct cursor *c, struct ip_header *ip, const __u8 *header, int is_gso,
-			  const int memory)
+BPF_INLINE int parse_ipv6(struct cursor *c, struct ip_header *ip, const __u8 *header, int is_gso)
 {
 	const __u32 first = load_be32(header);
 	const __u32 length = load_be16(header + 4);
-	const int unknown = memory == MEMORY_COPY && !length &&
-			    (is_gso || c->length > 0xffff || header[6] == IPV6_HOP_BY_HOP);
+	const int unknown =
+		!length && (is_gso || c->length > 0xffff || header[6] == IPV6_HOP_BY_HOP);
 	int status;
 
-	if (memory == MEMORY_PACKET && !length)
-		return PARSE_COPY;
-	status = bound_ip(c, ip, length + 40, unknown, memory == MEMORY_COPY && is_gso);
+	status = bound_ip(c, ip, length + 40, unknown, is_gso);
 	if (status != PARSE_OK)
-		return memory == MEMORY_PACKET ? PARSE_COPY : status;
+		return status;
 	ip->is_ipv6 = 1;
 	ip->tos = (__u8)(first >> 20);
 	ip->flow_label = first & 0xfffff;
@@ -303,33 +290,27 @@ BPF_INLINE int parse_ipv6(struct cursor *c, struct ip_header *ip, const __u8 *he
 	ip->destination[1] = LOAD_AS(__u64, header + 32);
 	ip->fragment = FRAGMENT_NONE;
 	advance(c, 40);
-	/* In the packet's memory parse_transport() turns extension headers away. */
-	return memory == MEMORY_PACKET ? PARSE_OK : parse_extensions(c, ip);
+	return parse_extensions(c, ip);
 }
 
 /* Reads the IP header at the cursor and moves the cursor behind it and its
  * extensions. `version` is what the layer below says it is, 0 for either. */
-BPF_INLINE int parse_ip(struct cursor *c, struct ip_header *ip, __u8 version, int is_gso,
-			const int memory)
+BPF_INLINE int parse_ip(struct cursor *c, struct ip_header *ip, __u8 version, int is_gso)
 {
-	const __u8 *header = next_bytes(c, 1, memory);
+	const __u8 *header = next_bytes(c, 1);
 	__u32 nibble;
 
 	if (!header)
-		return why_short(c, 1, memory);
+		return why_short(c, 1);
 	nibble = header[0] >> 4;
-	if (version ? nibble != version : nibble != 4 && nibble != 6) {
-		if (memory == MEMORY_PACKET)
-			return PARSE_COPY;
+	if (version ? nibble != version : nibble != 4 && nibble != 6)
 		return version ? DROP_MALFORMED : DROP_NOT_IP;
-	}
 	if (nibble == 4) {
-		header = next_bytes(c, 20, memory);
-		return header ? parse_ipv4(c, ip, header, is_gso, memory)
-			      : why_short(c, 20, memory);
+		header = next_bytes(c, 20);
+		return header ? parse_ipv4(c, ip, header, is_gso) : why_short(c, 20);
 	}
-	header = next_bytes(c, 40, memory);
-	return header ? parse_ipv6(c, ip, header, is_gso, memory) : why_short(c, 40, memory);
+	header = next_bytes(c, 40);
+	return header ? parse_ipv6(c, ip, header, is_gso) : why_short(c, 40);
 }
 
 #ifdef __cplusplus

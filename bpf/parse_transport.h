@@ -80,17 +80,17 @@ BPF_INLINE void read_icmp(const __u8 *header, int is_ipv6, struct transport_head
 	transport->port[1] = icmp_has_id(request, is_ipv6) ? LOAD_AS(__u16, header + 4) : 0;
 }
 
-BPF_INLINE void read_tcp(const struct cursor *c, const __u8 *header,
-			 struct transport_header *transport)
+/* The length of a TCP header; writes its enum flow_flags. */
+BPF_INLINE __u32 read_tcp(const __u8 *header, __u16 *tcp_flags)
 {
 	const __u32 word = load_be16(header + 12);
 	const __u32 header_bytes = word >> 12 << 2;
-	const __u32 flags = word & 0x1ff;
+	__u32 flags = word & 0x1ff;
 
-	transport->tcp_flags = (__u16)flags;
-	if (flags & FLAG_SYN)
-		transport->tcp_flags |= flags & FLAG_ACK ? FLAG_SYN_ACK : FLAG_SYN_ONLY;
-	transport->payload = c->offset + (header_bytes < 20 ? 20 : header_bytes);
+	if (BPF_UNLIKELY(flags & FLAG_SYN))
+		flags |= flags & FLAG_ACK ? FLAG_SYN_ACK : FLAG_SYN_ONLY;
+	*tcp_flags = (__u16)flags;
+	return header_bytes < 20 ? 20 : header_bytes;
 }
 
 BPF_INLINE int is_one_of(const volatile __u16 *ports, __u16 port)
@@ -107,14 +107,15 @@ BPF_INLINE int is_one_of(const volatile __u16 *ports, __u16 port)
 	return 0;
 }
 
-/* May this UDP packet be a tunnel's, or WireGuard's? Its bytes may differ. */
-BPF_INLINE int has_tunnel_port(const volatile struct parse_settings *settings, const __be16 *port)
+/* May a UDP packet of these ports (host order, the source's above) be a tunnel's,
+ * or WireGuard's? Its bytes may differ. */
+BPF_INLINE int may_be_tunnel(const volatile struct parse_settings *settings, __u32 ports)
 {
 	const __u64 filter = settings->tunnel_port_filter;
-	const __u16 source = FROM_BE16(port[0]);
-	const __u16 destination = FROM_BE16(port[1]);
+	const __u32 bits = tunnel_port_place(ports);
+	const __u16 source = (__u16)(ports >> 16), destination = (__u16)ports;
 
-	if (BPF_LIKELY(!(filter & (tunnel_port_bit(source) | tunnel_port_bit(destination)))))
+	if (BPF_LIKELY(!((filter >> (bits & 63) | filter >> (bits >> 16 & 63)) & 1)))
 		return 0;
 	return is_one_of(settings->vxlan_ports, destination) ||
 	       is_one_of(settings->geneve_ports, destination) ||
@@ -163,14 +164,14 @@ BPF_INLINE void read_transport(const struct cursor *c, const struct ip_header *i
 	transport->port[0] = LOAD_AS(__u16, header);
 	transport->port[1] = LOAD_AS(__u16, header + 2);
 	if (ip->protocol == PROTOCOL_TCP)
-		read_tcp(c, header, transport);
+		transport->payload = c->offset + read_tcp(header, &transport->tcp_flags);
 }
 
 /* Reads the transport header at the cursor. One that is cut short or absent
  * leaves ports of 0 and a mark, never a drop. */
 BPF_INLINE int parse_transport(const struct cursor *c, const struct ip_header *ip,
 			       struct transport_header *transport,
-			       const volatile struct parse_settings *settings, const int memory)
+			       const volatile struct parse_settings *settings)
 {
 	const __u32 bytes = transport_bytes(ip);
 	const __u8 *header;
@@ -182,29 +183,23 @@ BPF_INLINE int parse_transport(const struct cursor *c, const struct ip_header *i
 	transport->is_icmp = transport->is_reply = transport->may_be_tunnel = 0;
 	if (!bytes) {
 		transport->may_be_tunnel = !ip->fragment && carries_ip(ip, settings);
-		return memory == MEMORY_PACKET ? PARSE_COPY : PARSE_OK;
+		return PARSE_OK;
 	}
 	if (ip->fragment == FRAGMENT_LATER)
 		return PARSE_OK;
 
-	header = next_bytes(c, memory == MEMORY_PACKET ? 8 : 20, memory);
-	if (memory == MEMORY_COPY && !header && bytes < 20)
-		header = bytes == 8 ? next_bytes(c, 8, memory) : next_bytes(c, 12, memory);
-	if (header && memory == MEMORY_PACKET && bytes > 8)
-		header = next_bytes(c, 20, memory);
+	header = next_bytes(c, 20);
+	if (!header && bytes < 20)
+		header = bytes == 8 ? next_bytes(c, 8) : next_bytes(c, 12);
 	if (!header || c->offset + bytes > ip->end) {
-		if (memory == MEMORY_PACKET)
-			return PARSE_COPY;
-		if (c->offset + bytes <= ip->end && why_short(c, bytes, memory) == DROP_TOO_DEEP)
+		if (c->offset + bytes <= ip->end && why_short(c, bytes) == DROP_TOO_DEEP)
 			return DROP_TOO_DEEP;
 		transport->marks |= MARK_TRUNCATED;
 		return PARSE_OK;
 	}
 	read_transport(c, ip, header, bytes, transport);
-	if (ip->protocol == PROTOCOL_UDP && has_tunnel_port(settings, transport->port)) {
+	if (ip->protocol == PROTOCOL_UDP && may_be_tunnel(settings, load_be32(header)))
 		transport->may_be_tunnel = !ip->fragment;
-		return memory == MEMORY_PACKET ? PARSE_COPY : PARSE_OK;
-	}
 	return PARSE_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bpf/parse_tunnel.h: the part of bpf/parse.h that looks into tunnels, one
- * level deep, and recognises WireGuard. MEMORY_COPY only. */
+ * level deep, and recognises WireGuard. */
 #ifndef RHEO_BPF_PARSE_TUNNEL_H
 #define RHEO_BPF_PARSE_TUNNEL_H
 
@@ -26,7 +26,6 @@ struct parse_work {
 	struct flow_context context;
 	__u64 transport_offset;
 	__u64 zero; /* see struct cursor */
-	/* MEMORY_COPY only */
 	struct ip_header inner_ip;
 	struct transport_header inner_transport;
 	struct tunnel_header tunnel;
@@ -42,7 +41,7 @@ enum {
 
 BPF_INLINE void read_vxlan(const struct cursor *c, __u64 offset, struct tunnel_header *tunnel)
 {
-	const __u8 *header = bytes_at(c, offset, 8, MEMORY_COPY);
+	const __u8 *header = bytes_at(c, offset, 8);
 
 	if (!header || !(header[0] & VXLAN_HAS_VNI))
 		return;
@@ -54,7 +53,7 @@ BPF_INLINE void read_vxlan(const struct cursor *c, __u64 offset, struct tunnel_h
 
 BPF_INLINE void read_geneve(const struct cursor *c, __u64 offset, struct tunnel_header *tunnel)
 {
-	const __u8 *header = bytes_at(c, offset, 8, MEMORY_COPY);
+	const __u8 *header = bytes_at(c, offset, 8);
 
 	if (!header || header[0] >> 6)
 		return;
@@ -66,7 +65,7 @@ BPF_INLINE void read_geneve(const struct cursor *c, __u64 offset, struct tunnel_
 
 BPF_INLINE void read_gre(const struct cursor *c, __u64 offset, struct tunnel_header *tunnel)
 {
-	const __u8 *header = bytes_at(c, offset, 4, MEMORY_COPY);
+	const __u8 *header = bytes_at(c, offset, 4);
 	__u32 flags;
 
 	if (!header)
@@ -79,7 +78,7 @@ BPF_INLINE void read_gre(const struct cursor *c, __u64 offset, struct tunnel_hea
 	if (flags & GRE_CHECKSUM)
 		offset += 4;
 	if (flags & GRE_KEY) {
-		header = bytes_at(c, offset, 4, MEMORY_COPY);
+		header = bytes_at(c, offset, 4);
 		if (!header)
 			return;
 		tunnel->id = load_be32(header);
@@ -111,7 +110,7 @@ BPF_INLINE void read_ipip(__u64 offset, const struct ip_header *outer, struct tu
 /* RFC-less, but fixed: a type from 1 to 4 and three reserved bytes. */
 BPF_INLINE int is_wireguard(const struct cursor *c, __u64 offset)
 {
-	const __u8 *message = bytes_at(c, offset, 4, MEMORY_COPY);
+	const __u8 *message = bytes_at(c, offset, 4);
 
 	return message && message[0] >= 1 && message[0] <= 4 && !message[1] && !message[2] &&
 	       !message[3];
@@ -133,7 +132,7 @@ BPF_INLINE int parse_inner(struct cursor *c, struct parse_work *work, int is_gso
 	if (c->offset > c->length)
 		return DROP_TRUNCATED;
 	if (ethertype == ETHERTYPE_BRIDGED) {
-		const __u8 *frame = next_bytes(c, ETHERNET_BYTES, MEMORY_COPY);
+		const __u8 *frame = next_bytes(c, ETHERNET_BYTES);
 
 		if (!frame)
 			return DROP_TRUNCATED;
@@ -145,12 +144,12 @@ BPF_INLINE int parse_inner(struct cursor *c, struct parse_work *work, int is_gso
 	}
 	if (!version_of(ethertype))
 		return DROP_NOT_IP;
-	status = parse_ip(c, &work->inner_ip, version_of(ethertype), is_gso, MEMORY_COPY);
+	status = parse_ip(c, &work->inner_ip, version_of(ethertype), is_gso);
 	if (status != PARSE_OK)
 		return status;
 	if (!*inner_vlan)
 		*inner_vlan = first;
-	return parse_transport(c, &work->inner_ip, &work->inner_transport, settings, MEMORY_COPY);
+	return parse_transport(c, &work->inner_ip, &work->inner_transport, settings);
 }
 
 BPF_INLINE void keep_outer(struct cold_row *cold, const struct ip_header *ip,

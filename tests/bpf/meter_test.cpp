@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <random>
@@ -380,6 +381,29 @@ TEST_P(Conservation, OfRandomPacketsInATinyCache) {
 
 INSTANTIATE_TEST_SUITE_P(Meter, Conservation, testing::Bool(),
                          [](const auto& tested) { return tested.param ? "Realtime" : "Plain"; });
+
+// The clock is read once a tick, which must not make it stand still.
+TEST_F(MeterTest, LastIsATickAgoAtMost) {
+  LOAD();
+  const auto now = [] {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<__u64>(time.tv_sec) * 1'000'000'000 + static_cast<__u64>(time.tv_nsec);
+  };
+  constexpr __u64 kTwoTicks = 20'000'000;  // of 100 Hz, the slowest clock there is
+  const Packet packet = Packet(9).udp(1000, 53).ipv4(kA, kB).ethernet();
+  for (int i = 0; i < 5; ++i) {
+    const __u64 before = now();
+    ASSERT_EQ(meter->run(packet), 0);
+    const __u64 after = now();
+    const auto rows = meter->cached();
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_GE(rows[0].hot.last_ns + kTwoTicks, before);
+    EXPECT_LE(rows[0].hot.last_ns, after);
+    EXPECT_GE(rows[0].hot.last_ns, rows[0].hot.first_ns);
+    usleep(30'000);
+  }
+}
 
 TEST_F(MeterTest, ASynAfterFinIsTheNextRow) {
   LOAD();

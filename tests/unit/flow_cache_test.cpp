@@ -34,7 +34,7 @@ parsed_packet packet_from(std::uint32_t host, std::uint16_t port, std::uint8_t d
 constexpr octets kOctets{1, 74, 60};
 
 void put(flow_set& set, const parsed_packet& packet, __u64 now) {
-  const __u64 hash = flow_hash(packet.word, kSeed);
+  const __u64 hash = flow_hash(packet.word, kSeed, 0);
   const __u32 way = choose_way(&set, hash);
   row_start(&set.hot[way], packet.word, &packet, now);
   row_add(&set.hot[way], &packet, &kOctets, HOOK_INGRESS, now);
@@ -46,13 +46,13 @@ TEST(FlowSet, FindsWhatWasPutAndNothingElse) {
   flow_set set{};
   for (__u32 i = 0; i < FLOW_CACHE_WAYS; ++i) {
     const auto packet = packet_from(i, 80);
-    EXPECT_EQ(find_way(&set, packet.word, flow_hash(packet.word, kSeed)), __u32{FLOW_CACHE_WAYS});
+    EXPECT_EQ(find_way(&set, packet.word, flow_hash(packet.word, kSeed, 0)), __u32{FLOW_CACHE_WAYS});
     put(set, packet, 100 + i);
   }
   std::set<__u32> ways;
   for (__u32 i = 0; i < FLOW_CACHE_WAYS; ++i) {
     const auto packet = packet_from(i, 80);
-    ways.insert(find_way(&set, packet.word, flow_hash(packet.word, kSeed)));
+    ways.insert(find_way(&set, packet.word, flow_hash(packet.word, kSeed, 0)));
   }
   EXPECT_EQ(ways, (std::set<__u32>{0, 1, 2, 3}));
 }
@@ -61,7 +61,7 @@ TEST(FlowSet, EqualTagsAreToldApartByTheKey) {
   flow_set set{};
   const auto here = packet_from(1, 80), other = packet_from(2, 80);
   put(set, here, 1);
-  EXPECT_EQ(find_way(&set, other.word, flow_hash(here.word, kSeed)), __u32{FLOW_CACHE_WAYS});
+  EXPECT_EQ(find_way(&set, other.word, flow_hash(here.word, kSeed, 0)), __u32{FLOW_CACHE_WAYS});
 }
 
 TEST(FlowSet, AFullSetGivesUpTheLeastRecentlySeen) {
@@ -154,7 +154,7 @@ TEST(Hash, SpreadsNeighboursEvenly) {
     auto packet = packet_from(0x0a000000 | (i & 0xff) << 16 | (i >> 8 & 0xff), 80);
     packet.key.address[1][15] = static_cast<__u8>(i >> 8);
     packet.key.port[1] = static_cast<__be16>(i);
-    const __u64 hash = flow_hash(packet.word, kSeed);
+    const __u64 hash = flow_hash(packet.word, kSeed, 0);
     ++whole[hash];
     ++load[flow_set_index(hash, kSets)];
   }
