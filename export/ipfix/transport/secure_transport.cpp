@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <utility>
+
+#include "export/ipfix/transport/secure_channel.h"
+#include "export/ipfix/transport/transports.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::size_t kTlsMessageSize = 16'384;  // bytes of one record
+
+/// TLS over TCP, DTLS over UDP. An ICMP error ends a DTLS session: a collector that was away has forgotten
+/// it.
+class SecureTransport final : public IpfixTransport {
+ public:
+  SecureTransport(const IpfixTransportOptions& options, SocketOptions socket)
+      : options_(options),
+        socket_options_(std::move(socket)),
+        resolver_(options.endpoint.host, options.endpoint.port) {}
+  ~SecureTransport() override { close(); }
+  SecureTransport(const SecureTransport&) = delete;
+  SecureTransport& operator=(const SecureTransport&) = delete;
+
+  Result<bool> prepare() override;
+  Status send(std::span<const std::byte> message) override;
+  void close() override;
+  std::size_t max_message_size() const override;
+  bool unreliable() const override { return is_datagram(); }
+
+ private:
+  bool is_datagram() const { return socket_options_.type == SOCK_DGRAM; }
+  Status connect();
+
+  const IpfixTransportOptions options_;
+  const SocketOptions socket_options_;
+  Resolver resolver_;
+  UniqueFd fd_;
+  std::optional<SecureChannel> channel_;  // uses fd_
+};
+
+Result<bool> SecureTransport::prepare() {
+  if (channel_ && channel_->check_peer()) return false;
+  close();
+  if (Status connected = connect(); !connected) return forward(std::move(connected));
+  return true;
+}
+
+Status SecureTransport::connect() {
+  const Deadline deadline(options_.connect_timeout);
+  const std::string doing = "connect to " + options_.endpoint.text;
+  auto addresses = resolver_.resolve(deadline);
+  if (!addresses) return forward(std::move(addresses), doing);
+  auto socket = connect_socket(*addresses, socket_options_, deadline);
+  if (!socket) return forward(std::move(socket));
+
+  const std::string& name = options_.tls.server_name;
+  const SecureChannelOptions secure{
+      .tls = options_.tls,
+      .host = name.empty() ? options_.endpoint.host : name,
+      .datagram = is_datagram(),
+      .datagram_room = is_datagram() ? datagram_room(socket->fd.get(), socket->peer.family()) : 0};
+  auto channel = SecureChannel::handshake(secure, socket->fd.get(), Deadline(options_.handshake_timeout));
+  if (!channel) return forward(std::move(channel), doing + " (" + socket->peer.text() + ")");
+  fd_ = std::move(socket->fd);
+  channel_ = *std::move(channel);
+  return Done{};
+}
+
+Status SecureTransport::send(std::span<const std::byte> message) {
+  const std::string doing = "send to " + options_.endpoint.text;
+  if (!channel_) return failure(doing + ": not prepared");
+  Status sent = channel_->send(message, Deadline(options_.write_timeout));
+  if (sent) return Done{};
+  channel_.reset();
+  abort_connection(fd_);
+  return forward(std::move(sent), doing);
+}
+
+void SecureTransport::close() {
+  if (channel_) channel_->say_goodbye();
+  channel_.reset();
+  fd_.reset();
+}
+
+std::size_t SecureTransport::max_message_size() const {
+  if (options_.max_message_size != 0) return options_.max_message_size;
+  if (!is_datagram()) return kTlsMessageSize;
+  return channel_ ? channel_->message_room() : 0;
+}
+
+}  // namespace
+
+Result<IpfixTransportPtr> make_tls_transport(const IpfixTransportOptions& options, SocketOptions socket) {
+  if (Status good = check_tls_files(options.tls); !good)
+    return forward(std::move(good), "endpoint " + options.endpoint.text);
+  return std::make_unique<SecureTransport>(options, std::move(socket));
+}
+
+Result<IpfixTransportPtr> make_dtls_transport(const IpfixTransportOptions& options, SocketOptions socket) {
+  socket.type = SOCK_DGRAM;
+  socket.protocol = IPPROTO_UDP;
+  return make_tls_transport(options, std::move(socket));
+}
+
+}  // namespace rheo

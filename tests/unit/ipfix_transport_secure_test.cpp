@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPFIX over TLS and DTLS to `openssl s_server`, with certificates made here: what arrives, and what is
+// refused in which words.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "tests/unit/ipfix_peers.h"
+
+namespace rheo {
+namespace {
+
+namespace fs = std::filesystem;
+using test::LoopbackSocket;
+using test::make;
+using test::message;
+using test::milliseconds;
+using test::options_for;
+using test::since;
+using testing::HasSubstr;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// True as soon as the condition holds, within five seconds.
+template <class Condition>
+bool soon(Condition condition) {
+  const std::uint64_t start = monotonic_ns();
+  while (!condition()) {
+    if (since(start) > milliseconds(5'000)) return false;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return true;
+}
+
+/// `openssl s_server`, what it received in a file.
+class Collector {
+ public:
+  Collector(const fs::path& folder, std::vector<std::string> arguments, std::uint16_t port = 0)
+      : output_(folder / ("collector-" + std::to_string(++count_))) {
+    arguments.insert(arguments.begin(),
+                     {"openssl", "s_server", "-4", "-accept", "127.0.0.1:" + std::to_string(port)});
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    input_.reset(ends[1]);  // never written: s_server ends when its input does
+    const UniqueFd its_input(ends[0]);
+    pid_ = ::fork();
+    if (pid_ == 0) run(arguments, its_input.get());
+    if (!soon([&] { return read(output_).find("ACCEPT") != std::string::npos; })) return;
+    const std::string text = read(output_);
+    const std::size_t line = text.find("ACCEPT ");  // followed by the address, where the port is its choice
+    port_ = port != 0 ? port : static_cast<std::uint16_t>(std::atoi(text.c_str() + text.find(':', line) + 1));
+  }
+  ~Collector() { stop(); }
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+
+  void stop() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+  void freeze() const { ::kill(pid_, SIGSTOP); }
+  std::uint16_t port() const { return port_; }
+
+  bool received(const test::Bytes& bytes) const {
+    const std::string wanted(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return soon([&] { return read(output_).find(wanted) != std::string::npos; });
+  }
+
+ private:
+  void run(const std::vector<std::string>& arguments, int input) const {
+    std::vector<char*> words;
+    for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+    words.push_back(nullptr);
+    const int output = ::open(output_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::dup2(input, STDIN_FILENO);
+    ::dup2(output, STDOUT_FILENO);
+    ::dup2(output, STDERR_FILENO);
+    ::execvp(words[0], words.data());
+    ::_exit(127);
+  }
+
+  static inline int count_ = 0;
+  fs::path output_;
+  UniqueFd input_;
+  pid_t pid_ = -1;
+  std::uint16_t port_ = 0;
+};
+
+/// Both protocols: the parameter is the scheme.
+class IpfixSecure : public testing::TestWithParam<const char*> {
+ public:
+  static void SetUpTestSuite() {
+    if (!folder_.empty()) return;
+    ::signal(SIGPIPE, SIG_IGN);  // as rheod does
+    std::string name = testing::TempDir() + "rheo-tls-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) return;
+    folder_ = name;
+    const std::string script = R"(set -e
+      ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
+               -keyout $1.key -out $1.pem; }
+      leaf() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+                 -keyout $1.key -out $1.csr
+               printf "subjectAltName=%s\n" "$3" >$1.ext
+               openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days "$2" -extfile $1.ext \
+                 -out $1.pem; }
+      ca ca; ca other
+      leaf server 2 DNS:localhost,IP:127.0.0.1
+      leaf named 2 DNS:collector.example
+      leaf expired -1 DNS:localhost,IP:127.0.0.1
+      leaf client 2 DNS:exporter.example
+      openssl pkey -in client.key -aes128 -passout pass:x -out locked.key)";
+    const std::string command = "cd " + name + " && { " + script + "\n} >log 2>&1";
+    ready_ = std::system(command.c_str()) == 0;
+  }
+  static void TearDownTestSuite() {
+    fs::remove_all(folder_);
+    folder_.clear();
+  }
+
+ protected:
+  void SetUp() override { ASSERT_TRUE(ready_) << read(folder_ / "log"); }
+
+  bool dtls() const { return GetParam() == std::string("dtls"); }
+  static std::string file(const std::string& name) { return (folder_ / name).string(); }
+
+  std::unique_ptr<Collector> start(const std::string& certificate, std::vector<std::string> more = {},
+                                   std::uint16_t port = 0) {
+    more.insert(more.end(), {"-cert", file(certificate + ".pem"), "-key", file(certificate + ".key")});
+    if (dtls()) more.push_back("-dtls");
+    return std::make_unique<Collector>(folder_, more, port);
+  }
+
+  IpfixTransportOptions options_to(std::uint16_t port, const std::string& host = "127.0.0.1") {
+    auto options = options_for(std::string(GetParam()) + "://" + host + ":" + std::to_string(port));
+    options.tls.ca_cert = file("ca.pem");
+    return options;
+  }
+
+  /// The sentence of a session that did not come to be.
+  static std::string refusal(const IpfixTransportOptions& options) {
+    auto transport = make_ipfix_transport(options);
+    if (!transport) return transport.error().what;
+    const auto prepared = (*transport)->prepare();
+    return prepared ? "it was prepared" : prepared.error().what;
+  }
+
+  static inline fs::path folder_;
+  static inline bool ready_ = false;
+};
+
+TEST_P(IpfixSecure, MessagesArriveAtAVerifiedCollector) {
+  const auto collector = start("server");
+  for (const char* host : {"127.0.0.1", "localhost"}) {
+    auto transport = make(options_to(collector->port(), host));
+    ASSERT_TRUE(transport);
+    EXPECT_EQ(transport->unreliable(), dtls());
+    const auto prepared = transport->prepare();
+    ASSERT_TRUE(prepared) << prepared.error().what;
+    EXPECT_TRUE(*prepared);
+    const std::size_t size = transport->max_message_size();
+    if (dtls()) {
+      EXPECT_GT(size, 8'800U);
+      EXPECT_LT(size, 9'000U - 28U) << "there is a record around it";
+    } else {
+      EXPECT_EQ(size, 16'384U);
+    }
+    ASSERT_TRUE(transport->send(message(size, host[0])));
+    EXPECT_TRUE(collector->received(message(size, host[0])));
+    EXPECT_EQ(transport->prepare().value(), false);
+    ASSERT_TRUE(transport->send(message(100, 'z')));
+    EXPECT_TRUE(collector->received(message(100, 'z')));
+  }
+}
+
+TEST_P(IpfixSecure, CertificatesThatAreWrongAreRefusedInASentence) {
+  const auto good = start("server");
+  auto options = options_to(good->port());
+  options.tls.ca_cert = file("other.pem");
+  EXPECT_THAT(
+      refusal(options),
+      HasSubstr("the collector's certificate is not signed by an authority of ca_cert " + file("other.pem")));
+  EXPECT_THAT(refusal(options), HasSubstr("connect to " + options.endpoint.text + " (127.0.0.1)"));
+
+  const auto expired = start("expired");
+  EXPECT_THAT(refusal(options_to(expired->port())), HasSubstr("the collector's certificate has expired"));
+
+  const auto named = start("named");
+  EXPECT_THAT(refusal(options_to(named->port())),
+              HasSubstr("the collector's certificate is not for 127.0.0.1"));
+  EXPECT_THAT(refusal(options_to(named->port(), "localhost")), HasSubstr("certificate is not for localhost"));
+  options = options_to(named->port());
+  options.tls.server_name = "collector.example";
+  EXPECT_EQ(refusal(options), "it was prepared");
+  options.tls.server_name = "";
+  options.tls.insecure_skip_verify = true;
+  EXPECT_EQ(refusal(options), "it was prepared");
+}
+
+TEST_P(IpfixSecure, AClientCertificateIsShownAndAskedForInASentence) {
+  std::vector<std::vector<std::string>> versions = {{"-tls1_2"}, {"-tls1_3"}};
+  if (dtls()) versions = {{}};
+  for (std::vector<std::string> arguments : versions) {
+    const std::string version = arguments.empty() ? "dtls" : arguments[0];
+    arguments.insert(arguments.end(), {"-Verify", "1", "-verify_return_error", "-CAfile", file("ca.pem")});
+    const auto collector = start("server", arguments);
+    auto options = options_to(collector->port());
+    EXPECT_THAT(refusal(options), HasSubstr("the collector asks for a client certificate")) << version;
+
+    options.tls.client_cert = file("other.pem");
+    options.tls.client_key = file("other.key");
+    EXPECT_THAT(refusal(options), HasSubstr("the collector refuses the client certificate")) << version;
+
+    options.tls.client_cert = file("client.pem");
+    options.tls.client_key = file("client.key");
+    auto transport = make(options);
+    const auto prepared = transport->prepare();
+    ASSERT_TRUE(prepared) << version << ": " << prepared.error().what;
+    ASSERT_TRUE(transport->send(message(300, 'c')));
+    EXPECT_TRUE(collector->received(message(300, 'c'))) << version;
+  }
+}
+
+TEST_P(IpfixSecure, FilesThatCannotServeAreRefusedBeforeConnecting) {
+  auto options = options_to(1);
+  options.tls.ca_cert = file("absent.pem");
+  EXPECT_THAT(refusal(options),
+              HasSubstr("ca_cert " + file("absent.pem") + ": no PEM certificate could be read"));
+  EXPECT_THAT(refusal(options), HasSubstr("No such file or directory"));
+  options.tls.ca_cert = file("ca.pem");
+  options.tls.client_cert = file("client.pem");
+  EXPECT_THAT(refusal(options), HasSubstr("client_cert and client_key are set both or neither"));
+  options.tls.client_key = file("server.key");
+  EXPECT_THAT(refusal(options),
+              HasSubstr("client_key " + file("server.key") + ": it does not belong to client_cert"));
+  options.tls.client_key = file("locked.key");
+  EXPECT_THAT(refusal(options), HasSubstr("no PEM key without a passphrase"));
+  options.tls.client_key = file("client.pem");
+  EXPECT_THAT(refusal(options), HasSubstr("client_key " + file("client.pem")));
+  options.tls.client_key = file("client.key");
+  options.tls.client_cert = file("client.csr");
+  EXPECT_THAT(refusal(options), HasSubstr("client_cert " + file("client.csr")));
+}
+
+TEST_P(IpfixSecure, ASilentPeerCostsTheHandshakeTimeout) {
+  LoopbackSocket silent(dtls() ? SOCK_DGRAM : SOCK_STREAM);
+  if (!dtls()) {
+    ASSERT_TRUE(silent.listen());
+  }
+  auto options = options_to(silent.port());
+  options.handshake_timeout = milliseconds(300);
+  const std::uint64_t start_ns = monotonic_ns();
+  EXPECT_THAT(refusal(options), HasSubstr("the collector did not finish the handshake within 300 ms"));
+  EXPECT_GE(since(start_ns), milliseconds(250));
+  EXPECT_LT(since(start_ns), milliseconds(1'500));
+}
+
+TEST_P(IpfixSecure, ACollectorThatDiedAndCameBackGetsANewSession) {
+  auto collector = start("server");
+  const std::uint16_t port = collector->port();
+  auto transport = make(options_to(port));
+  ASSERT_TRUE(transport->prepare());
+  ASSERT_TRUE(transport->send(message(100, 'a')));
+  EXPECT_TRUE(collector->received(message(100, 'a')));
+  collector->stop();
+  Status sent = Done{};
+  for (int i = 0; i < 100 && sent; ++i) sent = transport->send(message(100, 'b'));
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().what, HasSubstr("send to " + std::string(GetParam())));
+  const auto refused = transport->prepare();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().what, HasSubstr("Connection refused"));
+
+  collector = start("server", {}, port);
+  ASSERT_EQ(collector->port(), port);
+  const auto prepared = transport->prepare();
+  ASSERT_TRUE(prepared) << prepared.error().what;
+  EXPECT_TRUE(*prepared);
+  ASSERT_TRUE(transport->send(message(100, 'c')));
+  EXPECT_TRUE(collector->received(message(100, 'c')));
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, IpfixSecure, testing::Values("tls", "dtls"),
+                         [](const auto& one) { return std::string(one.param); });
+
+class IpfixTls : public IpfixSecure {};
+
+TEST_P(IpfixTls, ACollectorThatStopsReadingCostsTheWriteTimeout) {
+  const auto collector = start("server");
+  auto transport = make(options_to(collector->port()));
+  ASSERT_TRUE(transport->prepare());
+  collector->freeze();
+  Status sent = Done{};
+  std::uint64_t start_ns = 0;
+  for (int i = 0; i < 10'000 && sent; ++i) {
+    start_ns = monotonic_ns();
+    sent = transport->send(message(16'384));
+  }
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, std::errc::timed_out);
+  EXPECT_THAT(sent.error().what, HasSubstr("the collector did not take a message within 300 ms"));
+  EXPECT_LT(since(start_ns), milliseconds(1'500));
+}
+
+TEST_P(IpfixTls, APeerWithoutModernTlsIsSaid) {
+  LoopbackSocket plain(SOCK_STREAM);
+  ASSERT_TRUE(plain.listen());
+  std::thread peer([&plain] {
+    const UniqueFd connection = plain.accept();
+    static_cast<void>(!::send(connection.get(), "HTTP/1.0 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL));
+    test::receive(connection.get(), 10'000, milliseconds(200));
+  });
+  EXPECT_THAT(refusal(options_to(plain.port())), HasSubstr("the collector does not speak TLS 1.2 or later"));
+  peer.join();
+
+  const auto old = start("server", {"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"});
+  EXPECT_THAT(refusal(options_to(old->port())), HasSubstr("the collector does not speak TLS 1.2 or later"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tls, IpfixTls, testing::Values("tls"));
+
+}  // namespace
+}  // namespace rheo
