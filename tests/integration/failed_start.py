@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """rheod is killed, and its next start fails: one sentence, exit status 1, and what was counted is still there for
 the start after that. Also: a second rheod is refused, a full tmpfs leaves no half made table behind, standard
-output may be closed."""
+output may be closed, or a terminal that nobody reads."""
 import json
 import os
+import pty
 import subprocess
 import time
 
@@ -90,8 +91,8 @@ def full_tmpfs(rig, case):
     expect_equal(os.listdir(small), [], "left in the run directory")
 
 
-def closed_output(rig, case):
-    """Records must not go into whatever file happens to become descriptor 1."""
+def without_exporters(rig, case):
+    """A namespace, and settings without an exporter."""
     near, _ = rig.pair()
     folder = rig.case_folder(case)
     folder.mkdir()
@@ -100,12 +101,23 @@ def closed_output(rig, case):
                                       f"pin_directory = {json.dumps(str(folder / 'bpf' / 'rheo'))}\n"
                                       "[interfaces]\ninclude = [\"east\"]\n[datapath]\ndrain_interval = \"100ms\"\n"
                                       "[flow]\nudp_timeout = \"1s\"\n")
+    return near, folder
+
+
+def wait_metering(folder):
+    deadline = time.monotonic() + 20
+    while "metering " not in (folder / "stderr.1").read_text():
+        expect(time.monotonic() < deadline, f"not metering: {(folder / 'stderr.1').read_text()}")
+        time.sleep(0.02)
+
+
+def closed_output(rig, case):
+    """Records must not go into whatever file happens to become descriptor 1."""
+    near, folder = without_exporters(rig, case)
     with open(folder / "stderr.1", "wb") as stderr:
         process = near.start(["sh", "-c", f"exec '{Rig.programs}/rheod' --config '{folder}/rheo.toml' 0<&- 1>&-"],
                              stderr=stderr)
-    deadline = time.monotonic() + 20
-    while "metering " not in (folder / "stderr.1").read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_metering(folder)
     near.send("east", "--packets", 1_000, "--flows", 10)
     time.sleep(3)
     try:
@@ -117,6 +129,31 @@ def closed_output(rig, case):
     process.wait(timeout=30)
     expect_equal(link, "/dev/null", "descriptor 1")
     expect("flow" not in lock, f"records in the lock file: {lock[:80]!r}")
+
+
+def stopped_terminal(rig, case):
+    """Nobody reads the terminal of the live table (Ctrl-S): rheod ends at SIGINT all the same."""
+    near, folder = without_exporters(rig, case)
+    ours, theirs = pty.openpty()
+    os.set_blocking(theirs, False)
+    try:
+        while True:
+            os.write(theirs, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(theirs, True)
+    with open(folder / "stderr.1", "wb") as stderr:
+        process = near.start([Rig.programs / "rheod", "--config", folder / "rheo.toml"], stdin=subprocess.DEVNULL,
+                             stdout=theirs, stderr=stderr)
+    try:
+        time.sleep(3)
+        process.terminate()
+        expect_equal(process.wait(timeout=15), 0, "exit status")
+    except subprocess.TimeoutExpired:
+        raise AssertionError("rheod does not end") from None
+    finally:
+        process.kill()
+        os.close(ours)
+        os.close(theirs)
 
 
 def main():
@@ -133,6 +170,8 @@ def main():
         full_tmpfs(rig, case)
     with rig.case("closed standard output") as case:
         closed_output(rig, case)
+    with rig.case("stopped terminal") as case:
+        stopped_terminal(rig, case)
     rig.end()
 
 
