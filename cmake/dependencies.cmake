@@ -8,6 +8,8 @@ pkg_check_modules(LIBSYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 pkg_check_modules(LIBNL REQUIRED IMPORTED_TARGET libnl-3.0 libnl-route-3.0)
 pkg_check_modules(TOMLPLUSPLUS REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
+pkg_check_modules(LIBFIXBUF REQUIRED IMPORTED_TARGET libfixbuf>=2.4)
+pkg_check_modules(GLIB REQUIRED IMPORTED_TARGET glib-2.0)  # libfixbuf calls it without linking it
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
 
 # BPF programs are compiled by clang whatever compiles the rest.

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// Flow records in IPFIX messages: every element read back by an independent decoder and compared with the
+// record, and the bounds of messages. Sessions are in ipfix_session_test.cpp.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/model/community_id.h"
+#include "daemon/model/names.h"
+#include "export/ipfix/templates.h"
+#include "tests/unit/ipfix_session.h"
+
+namespace rheo {
+namespace {
+
+using test::DecodedRecord;
+using test::Octets;
+using testing::HasSubstr;
+
+Octets octets(std::uint64_t value, std::size_t length) {
+  Octets made(length);
+  for (std::size_t i = 0; i < length; ++i) made[length - 1 - i] = static_cast<std::uint8_t>(value >> (8 * i));
+  return made;
+}
+
+template <class Range>
+Octets octets_of(const Range& range, std::size_t first = 0) {
+  return {range.begin() + static_cast<std::ptrdiff_t>(first), range.end()};
+}
+
+std::uint16_t host(std::uint16_t be) { return ntohs(be); }
+
+/// What must be read for the element, where `told` is the direction meant and `turned` the record's other
+/// half. Written from the record alone; empty for an element that this function does not know.
+Octets expected(std::string_view name, const FlowRecord& r, const FlowDirection& told, bool turned) {
+  const FlowDirection& other = &told == &r.forward ? r.reverse : r.forward;
+  const auto side = [&](const auto& a, const auto& b) { return turned ? b : a; };
+  const unsigned hooks =
+      told.hooks != 0 ? told.hooks : (other.hooks == 1 ? 2U : (other.hooks == 2 ? 1U : other.hooks));
+  const std::uint64_t encapsulation =
+      r.tunnel == TunnelType::vxlan ? 1U : (r.tunnel == TunnelType::nvgre ? 2U : 0U);
+  const std::map<std::string_view, Octets> values = {
+      {"octetTotalCount", octets(told.total.l3_bytes, 8)},
+      {"packetTotalCount", octets(told.total.packets, 8)},
+      {"layer2OctetTotalCount", octets(told.total.l2_bytes, 8)},
+      {"octetDeltaCount", octets(told.delta.l3_bytes, 8)},
+      {"packetDeltaCount", octets(told.delta.packets, 8)},
+      {"layer2OctetDeltaCount", octets(told.delta.l2_bytes, 8)},
+      {"sourceIPv4Address", octets_of(side(r.source, r.destination), 12)},
+      {"destinationIPv4Address", octets_of(side(r.destination, r.source), 12)},
+      {"sourceIPv6Address", octets_of(side(r.source, r.destination))},
+      {"destinationIPv6Address", octets_of(side(r.destination, r.source))},
+      {"sourceTransportPort", octets(host(side(r.source_port_be, r.destination_port_be)), 2)},
+      {"destinationTransportPort", octets(host(side(r.destination_port_be, r.source_port_be)), 2)},
+      {"protocolIdentifier", octets(r.protocol, 1)},
+      {"ipVersion", octets(r.ipv6 ? 6 : 4, 1)},
+      {"flowStartMilliseconds", octets(r.start_ns / 1'000'000, 8)},
+      {"flowEndMilliseconds", octets(r.end_ns / 1'000'000, 8)},
+      {"tcpControlBits", octets(told.tcp_flags & 0xffU, 1)},
+      {"ipClassOfService", octets(told.tos, 1)},
+      {"ipTTL", octets(told.ttl, 1)},
+      {"icmpTypeCodeIPv4", octets(told.icmp_type * 256U + told.icmp_code, 2)},
+      {"icmpTypeCodeIPv6", octets(told.icmp_type * 256U + told.icmp_code, 2)},
+      {"icmpTypeIPv4", octets(told.icmp_type, 1)},
+      {"icmpCodeIPv4", octets(told.icmp_code, 1)},
+      {"icmpTypeIPv6", octets(told.icmp_type, 1)},
+      {"icmpCodeIPv6", octets(told.icmp_code, 1)},
+      {"dot1qVlanId", octets(r.vlan, 2)},
+      {"vlanId", octets(r.vlan, 2)},
+      {"dot1qCustomerVlanId", octets(r.inner_vlan, 2)},
+      {"sourceMacAddress", octets_of(side(r.source_mac, r.destination_mac))},
+      {"destinationMacAddress", octets_of(side(r.destination_mac, r.source_mac))},
+      {"ingressInterface", octets((hooks & 1U) != 0 ? r.link : 0, 4)},
+      {"egressInterface", octets((hooks & 2U) != 0 ? r.link : 0, 4)},
+      {"flowDirection", octets(hooks == 2 ? 1 : 0, 1)},
+      {"flowEndReason", octets(ipfix_end_reason(r.end_reason), 1)},
+      {"biflowDirection", octets(turned ? 2 : 1, 1)},
+      {"flowLabelIPv6", octets(r.flow_label, 4)},
+      {"flowId", octets(r.flow_id, 8)},
+      {"observationPointId", octets(r.link, 8)},
+      {"mplsTopLabelStackSection", octets(r.mpls_top_label * 16U + (r.mpls_count == 1 ? 1U : 0U), 3)},
+      {"mplsLabelStackDepth", octets(r.mpls_count, 4)},
+      {"layer2SegmentId", octets(encapsulation << 56U | r.tunnel_id, 8)},
+      {"rheoCommunityId", octets_of(community_id(r, 7))},
+      {"rheoFlowSequence", octets(r.sequence, 4)},
+      {"rheoFlowFirstMilliseconds", octets(r.flow_start_ns / 1'000'000, 8)},
+      {"rheoFlowEndedBy",
+       octets(r.end_reason == EndReason::fin ? 1 : (r.end_reason == EndReason::rst ? 2 : 0), 1)},
+      {"rheoTcpState", octets(static_cast<std::uint64_t>(r.tcp_state), 1)},
+      {"rheoInitiatorBy", octets(static_cast<std::uint64_t>(r.initiator_by), 1)},
+      {"rheoTcpFlags", octets(told.tcp_flags & 0x1ffU, 2)},
+      {"rheoObserved", octets(told.hooks, 1)},
+      {"rheoMarks", octets(told.marks, 1)},
+      {"rheoIcmpIdentifier", octets(host(r.icmp_id_be), 2)},
+      {"rheoNetworkNamespace", octets(r.link >> 24U, 1)},
+      {"rheoTunnelType", octets(static_cast<std::uint64_t>(r.tunnel), 1)},
+      {"rheoTunnelSourceIPv4Address", octets_of(side(r.outer_source, r.outer_destination), 12)},
+      {"rheoTunnelDestinationIPv4Address", octets_of(side(r.outer_destination, r.outer_source), 12)},
+      {"rheoTunnelSourceIPv6Address", octets_of(side(r.outer_source, r.outer_destination))},
+      {"rheoTunnelDestinationIPv6Address", octets_of(side(r.outer_destination, r.outer_source))},
+      {"rheoTunnelSourcePort", octets(host(side(r.outer_source_port_be, r.outer_destination_port_be)), 2)},
+      {"rheoTunnelDestinationPort",
+       octets(host(side(r.outer_destination_port_be, r.outer_source_port_be)), 2)},
+      {"rheoTunnelProtocol", octets(r.outer_protocol, 1)},
+  };
+  const auto found = values.find(name);
+  return found == values.end() ? Octets{} : found->second;
+}
+
+/// Every element of the profile that this kind of record has, no other, and each with its value.
+void expect_record(const DecodedRecord& read, const FlowRecord& record, IpfixProfile profile,
+                   IpfixBiflow biflow, bool turned) {
+  std::size_t fields = 0;
+  const auto chosen = choose_elements(profile, {}, {});
+  for (const IpfixElement* element : *chosen) {
+    const std::uint32_t pen = element->own ? kDocumentationPen : 0;
+    const Octets* value = read.find(pen, element->number);
+    if (!element->stands_in(kind_of(record))) {
+      EXPECT_EQ(value, nullptr) << element->name;
+      continue;
+    }
+    const FlowDirection& forward = turned ? record.reverse : record.forward;
+    ++fields;
+    ASSERT_NE(value, nullptr) << element->name;
+    EXPECT_EQ(*value, expected(element->name, record, forward, turned)) << element->name;
+    if (element->reverse == IpfixReverse::never || biflow == IpfixBiflow::split) continue;
+    ++fields;
+    const auto reverse_number =
+        static_cast<std::uint16_t>(element->own ? element->number | 0x4000U : element->number);
+    const Octets* reverse = read.find(element->own ? kDocumentationPen : 29'305, reverse_number);
+    ASSERT_NE(reverse, nullptr) << element->name;
+    EXPECT_EQ(*reverse, expected(element->name, record, record.reverse, false))
+        << "reverse " << element->name;
+  }
+  EXPECT_EQ(read.fields.size(), fields);
+}
+
+class IpfixEncode : public testing::TestWithParam<IpfixProfile> {};
+
+TEST_P(IpfixEncode, EveryElementOfABiflowIsReadBack) {
+  test::IpfixSession session({.profile = GetParam(), .community_id_seed = 7, .links = test::no_links()});
+  const std::vector<FlowRecord> records = test::records_of_every_kind();
+  session.encode(records);
+  const std::vector<DecodedRecord> read = session.flow_records();
+  ASSERT_EQ(read.size(), records.size());
+  for (const FlowRecord& record : records) {
+    const DecodedRecord* found = session.find(record);
+    ASSERT_NE(found, nullptr);
+    expect_record(*found, record, GetParam(), IpfixBiflow::rfc5103, false);
+  }
+}
+
+TEST_P(IpfixEncode, EveryElementOfBothHalvesIsReadBack) {
+  test::IpfixSession session({.biflow = IpfixBiflow::split,
+                              .profile = GetParam(),
+                              .community_id_seed = 7,
+                              .links = test::no_links()});
+  const std::vector<FlowRecord> records = test::records_of_every_kind();
+  for (const FlowRecord& record : records) {
+    session.decoder.records.clear();
+    session.encode({&record, 1});
+    const std::vector<DecodedRecord> read = session.flow_records();
+    ASSERT_EQ(read.size(), 2U);
+    expect_record(read[0], record, GetParam(), IpfixBiflow::split, false);
+    expect_record(read[1], record, GetParam(), IpfixBiflow::split, true);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Profiles, IpfixEncode,
+                         testing::Values(IpfixProfile::compact, IpfixProfile::standard, IpfixProfile::full));
+
+/// The function above knows every element: a new one makes this fail.
+TEST(IpfixEncodeTable, EveryElementHasAnExpectation) {
+  const FlowRecord record = test::tcp_record();
+  for (const IpfixElement& element : ipfix_elements())
+    EXPECT_EQ(expected(element.name, record, record.forward, false).empty(),
+              element.set == IpfixSet::options_only)
+        << element.name;
+}
+
+TEST(IpfixEncodeSplit, ADirectionWithoutPacketsHasNoRecord) {
+  test::IpfixSession session({.biflow = IpfixBiflow::split, .links = test::no_links()});
+  FlowRecord record = test::tcp_record();
+  record.reverse.delta = {};
+  session.encode({&record, 1});
+  ASSERT_EQ(session.flow_records().size(), 1U);
+  EXPECT_EQ(session.flow_records()[0].number(0, 239), 1U);
+  std::swap(record.forward.delta, record.reverse.delta);
+  session.decoder.records.clear();
+  session.encode({&record, 1});
+  ASSERT_EQ(session.flow_records().size(), 1U);
+  EXPECT_EQ(session.flow_records()[0].number(0, 239), 2U);
+  EXPECT_EQ(session.flow_records()[0].number(0, 7), 443U);
+}
+
+TEST(IpfixEncodeSizes, NoMessageIsLongerThanAllowed) {
+  for (const IpfixBiflow biflow : {IpfixBiflow::rfc5103, IpfixBiflow::split})
+    for (const std::size_t size : {700UL, 1'420UL, 9'000UL, 65'535UL}) {
+      test::IpfixSession session({.biflow = biflow,
+                                  .profile = IpfixProfile::full,
+                                  .max_message_size = size,
+                                  .links = test::no_links()});
+      std::vector<FlowRecord> records;
+      for (int i = 0; i < 40; ++i)
+        for (const FlowRecord& record : test::records_of_every_kind()) records.push_back(record);
+      session.encode(records);
+      EXPECT_LE(session.longest_message, size);
+      EXPECT_GT(session.longest_message, size / 2);
+      const std::size_t halves = biflow == IpfixBiflow::split ? 2 : 1;
+      EXPECT_EQ(session.flow_records().size(), records.size() * halves) << size;
+    }
+}
+
+TEST(IpfixEncodeSizes, RecordsAreGroupedByTemplateWithinAMessage) {
+  test::IpfixSession session({.profile = IpfixProfile::compact, .links = test::no_links()});
+  std::vector<FlowRecord> records;
+  for (int i = 0; i < 4; ++i) {
+    records.push_back(test::tcp_record());
+    records.push_back(test::icmp_record());
+  }
+  session.encode({});
+  session.decoder.sets.clear();
+  session.encode(records);
+  EXPECT_EQ(session.decoder.sets.size(), 2U);
+}
+
+TEST(IpfixEncodeSettings, EachIsRefusedInOneSentence) {
+  const auto complaint = [](const IpfixEncoderOptions& options) {
+    const auto made = IpfixEncoder::create(options);
+    return made ? std::string("made") : made.error().what;
+  };
+  const Snapshot<LinkTable>& links = test::no_links();
+  EXPECT_EQ(complaint({.max_message_size = 511, .links = links}),
+            "max_message_size 511: a message has 512 to 65535 octets");
+  EXPECT_EQ(complaint({.max_message_size = 65'536, .links = links}),
+            "max_message_size 65536: a message has 512 to 65535 octets");
+  EXPECT_EQ(complaint({.pen = 0, .links = links}), "pen 0: not the number of a private enterprise");
+  EXPECT_EQ(complaint({.pen = 29'305, .links = links}), "pen 29305: not the number of a private enterprise");
+  EXPECT_EQ(complaint({.sample_one_in = 0, .links = links}),
+            "sample_one_in 0: at least one packet in 1 is counted");
+  EXPECT_THAT(complaint({.add = {"nothing"}, .links = links}), HasSubstr("\"nothing\""));
+  EXPECT_THAT(complaint({.biflow = IpfixBiflow::split,
+                         .profile = IpfixProfile::full,
+                         .max_message_size = 512,
+                         .links = links}),
+              HasSubstr("max_message_size 512: these elements need messages of"));
+  std::vector<std::string> all;
+  for (const IpfixElement& element : ipfix_elements())
+    if (element.set == IpfixSet::compact) all.emplace_back(element.name);
+  EXPECT_EQ(complaint({.profile = IpfixProfile::compact, .remove = all, .links = links}),
+            "remove: no element is left for some of the records");
+}
+
+}  // namespace
+}  // namespace rheo
