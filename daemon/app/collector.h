@@ -54,8 +54,8 @@ class Collector {
   Status start();
 
   /// After Datapath::detach_all(): the last drains, then every flow is closed as fast as the lanes take the
-  /// records, until `deadline_ns` (CLOCK_MONOTONIC). Waits for that. Without a start() that succeeded, the last
-  /// drains only: the flows stay in the table.
+  /// records, until `deadline_ns` (CLOCK_MONOTONIC). Waits for that. Without a start() that succeeded, the
+  /// last drains only: the flows stay in the table.
   CollectorEnd stop(std::uint64_t deadline_ns);
 
   std::shared_ptr<const CollectorReport> report() const { return report_.get(); }
