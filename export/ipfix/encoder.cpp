@@ -106,7 +106,8 @@ class Encoder final : public IpfixEncoder {
 
  private:
   Status encode_due(const IpfixStatistics& statistics, const IpfixSink& sink);
-  Status send_templates(const IpfixSink& sink);
+  Status send_options_templates(const IpfixSink& sink);
+  Status send_record_templates(const IpfixSink& sink);
   Status send_options(std::span<const IpfixOptionsKind> kinds, const OptionsInput& input,
                       const IpfixSink& sink);
   Status send_options_records(IpfixOptionsKind kind, std::span<const OptionsRecord> records,
@@ -158,9 +159,10 @@ Status Encoder::encode(std::span<const FlowRecord> records, const IpfixStatistic
 /// Templates and all options where they are due, else the interfaces where they have changed.
 Status Encoder::encode_due(const IpfixStatistics& statistics, const IpfixSink& sink) {
   using enum IpfixOptionsKind;
-  constexpr std::array all = {exporting_process, metering_losses, sampling,           sampling_legacy,
-                              element_types,     interfaces,      interfaces_by_scope};
-  static_assert(all.size() == kOptionsKindCount);
+  constexpr std::array types = {element_types};
+  constexpr std::array others = {exporting_process, metering_losses, sampling,
+                                 sampling_legacy,   interfaces,      interfaces_by_scope};
+  static_assert(types.size() + others.size() == kOptionsKindCount);
   constexpr std::array only_interfaces = {interfaces, interfaces_by_scope};
 
   std::shared_ptr<const LinkTable> links = options_.links.get();
@@ -169,8 +171,11 @@ Status Encoder::encode_due(const IpfixStatistics& statistics, const IpfixSink& s
       .settings = options_, .elements = elements_, .statistics = statistics, .links = *links};
   std::vector<OptionsRecord> told = options_records(interfaces, input);
   if (templates_due_) {
-    if (Status sent = send_templates(sink); !sent) return sent;
-    if (Status sent = send_options(all, input, sink); !sent) return sent;
+    // Collectors such as ipfixDump use types only for templates that come after them.
+    if (Status sent = send_options_templates(sink); !sent) return sent;
+    if (Status sent = send_options(types, input, sink); !sent) return sent;
+    if (Status sent = send_record_templates(sink); !sent) return sent;
+    if (Status sent = send_options(others, input, sink); !sent) return sent;
   } else if (told != interfaces_told_) {
     if (Status sent = send_options(only_interfaces, input, sink); !sent) return sent;
   }
@@ -180,8 +185,16 @@ Status Encoder::encode_due(const IpfixStatistics& statistics, const IpfixSink& s
   return Done{};
 }
 
-/// Those of records share messages. Of options there is one a message: nfdump and nfacctd read no second one.
-Status Encoder::send_templates(const IpfixSink& sink) {
+/// One a message: nfdump and nfacctd read no second one.
+Status Encoder::send_options_templates(const IpfixSink& sink) {
+  for (std::size_t i = 0; i < kOptionsKindCount; ++i) {
+    if (Status written = writer_.append_template(options_id(i)); !written) return written;
+    if (Status sent = send(0, sink); !sent) return sent;
+  }
+  return Done{};
+}
+
+Status Encoder::send_record_templates(const IpfixSink& sink) {
   std::size_t used = kMessageHeader + kSetHeader;
   for (std::size_t i = 0; i < layouts_.size(); ++i) {
     const std::size_t size = template_size(layouts_[i].fields);
@@ -192,12 +205,7 @@ Status Encoder::send_templates(const IpfixSink& sink) {
     if (Status written = writer_.append_template(template_id(i)); !written) return written;
     used += size;
   }
-  if (Status sent = send(0, sink); !sent) return sent;
-  for (std::size_t i = 0; i < kOptionsKindCount; ++i) {
-    if (Status written = writer_.append_template(options_id(i)); !written) return written;
-    if (Status sent = send(0, sink); !sent) return sent;
-  }
-  return Done{};
+  return send(0, sink);
 }
 
 Status Encoder::send_options(std::span<const IpfixOptionsKind> kinds, const OptionsInput& input,

@@ -2,6 +2,7 @@
 // What the options tell, read back by an independent decoder.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "export/ipfix/options.h"
@@ -128,6 +129,15 @@ TEST(IpfixOptions, EveryElementOfOursIsAnnounced) {
     EXPECT_EQ(types.contains(8 | 0x4000), biflow == IpfixBiflow::rfc5103);
     EXPECT_EQ(types[8 | 0x4000].text(0, 341), biflow == IpfixBiflow::rfc5103 ? "reverseRheoTcpFlags" : "?");
   }
+}
+
+/// A collector that reads in order can use them.
+TEST(IpfixOptions, TypesComeBeforeTheTemplatesThatNeedThem) {
+  test::IpfixSession session({.links = test::no_links()});
+  session.encode({});
+  const auto types = kFirstOptionsTemplate + static_cast<std::uint16_t>(IpfixOptionsKind::element_types);
+  const std::vector<std::uint16_t>& sets = session.decoder.sets;
+  EXPECT_LT(std::ranges::find(sets, types), std::ranges::find(sets, 2));
 }
 
 TEST(IpfixOptions, TheyFitTheSmallestMessages) {

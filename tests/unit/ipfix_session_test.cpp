@@ -35,7 +35,7 @@ TEST(IpfixSession, TemplatesAndOptionsComeBeforeRecords) {
   session.encode(many(1));
   EXPECT_EQ(session.decoder.templates.size(), kRecordKindCount + 7);
   EXPECT_EQ(session.decoder.domain, 77U);
-  EXPECT_EQ(session.decoder.sets.front(), 2);
+  EXPECT_EQ(session.decoder.sets.front(), 3);
   EXPECT_EQ(session.decoder.sets.back(), kFirstRecordTemplate);
   EXPECT_FALSE(session.decoder.records.back().options);
   EXPECT_TRUE(session.decoder.records.front().options);
