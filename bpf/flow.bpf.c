@@ -53,19 +53,56 @@ BPF_INLINE void drop_unparsed(struct cpu_counters *counters, const struct parse_
 	count_drop(counters, reason, 1, octets, mode);
 }
 
+/* At most what the parser may look at, and, for verifiers, never nothing. */
+BPF_INLINE __u64 copied_bytes(__u64 length)
+{
+	if (length > MAX_HEADER_BYTES)
+		length = MAX_HEADER_BYTES;
+	__asm__ volatile("" : "+r"(length)); /* so that what follows stays */
+	return ((length - 1) & (MAX_HEADER_BYTES - 1)) + 1;
+}
+
 /* Copies as much of the packet as the parser may look at. */
 BPF_INLINE __u32 copy_headers(struct scratch *scratch, const struct __sk_buff *skb)
 {
-	__u64 bytes = skb->len;
+	const __u64 bytes = copied_bytes(skb->len);
 
-	if (bytes > MAX_HEADER_BYTES)
-		bytes = MAX_HEADER_BYTES;
-	__asm__ volatile("" : "+r"(bytes)); /* the tests below are the verifier's: none may go */
-	if (bytes == 0 || bytes > MAX_HEADER_BYTES)
+	return bpf_skb_load_bytes(skb, 0, scratch->header, bytes) ? 0 : bytes;
+}
+
+/* Does data begin at the IP header, as it should on a link without a link layer? Before Linux 5.14
+ * the packets that a tunnel received began at the outer header, on GRE they still do; and what GRE
+ * without a remote sends has an outer header that is not finished. The network header is right on
+ * all of them. */
+BPF_INLINE int begins_at_network(const struct __sk_buff *skb)
+{
+	__u64 network[2], data[2];
+
+	if (bpf_skb_load_bytes_relative(skb, 0, network, sizeof(network), BPF_HDR_START_NET) ||
+	    bpf_skb_load_bytes(skb, 0, data, sizeof(data)))
+		return 1; /* not linear, or too short for either: data is what there is */
+	return network[0] == data[0] && network[1] == data[1];
+}
+
+/* copy_headers() from the network header. How long the packet is from there, its IP header says. */
+BPF_INLINE __u32 copy_network_headers(struct scratch *scratch, const struct __sk_buff *skb)
+{
+	__u32 length;
+	__u64 bytes;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, scratch->header, 8, BPF_HDR_START_NET))
 		return 0;
-	if (bpf_skb_load_bytes(skb, 0, scratch->header, bytes))
-		return 0;
-	return bytes;
+	if (scratch->header[0] >> 4 == 6)
+		length = load_be16(scratch->header + 4) + 40;
+	else
+		length = load_be16(scratch->header + 2);
+	if (!length || length > skb->len)
+		length = skb->len;
+	scratch->in.length = length;
+	bytes = copied_bytes(length);
+	return bpf_skb_load_bytes_relative(skb, 0, scratch->header, bytes, BPF_HDR_START_NET)
+		       ? 0
+		       : bytes;
 }
 
 /* Packets that the short path does not know are parsed from a copy, in three
@@ -79,7 +116,10 @@ __attribute__((noinline)) int parse_copy(struct __sk_buff *skb, __u32 mode, __u3
 	if (!scratch)
 		return DROP_EVICTED_FULL;
 	describe_packet(skb, &scratch->in, mode);
-	scratch->in.available = copy_headers(scratch, skb);
+	if (mode & METER_ETHERNET || begins_at_network(skb))
+		scratch->in.available = copy_headers(scratch, skb);
+	else
+		scratch->in.available = copy_network_headers(scratch, skb);
 	return parse_outer(&scratch->work, scratch->header, &scratch->in, &settings.parse,
 			   &scratch->packet);
 }
@@ -186,7 +226,7 @@ BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)
 	in.data = (const __u8 *)(long)skb->data;
 	in.end = (const __u8 *)(long)skb->data_end;
 	m.in = &in;
-	version = plain_version(&in);
+	version = mode & METER_ETHERNET || begins_at_network(skb) ? plain_version(&in) : 0;
 	if (BPF_LIKELY(version == 4))
 		done = meter_plain(&m, skb->ifindex, mode, 4);
 	else if (version == 6)

@@ -256,14 +256,22 @@ TEST_F(MeterTest, APacketIsARow) {
   meter->expect_conserved();
 }
 
-TEST_F(MeterTest, LinksWithoutLinkLayer) {
+// BPF_PROG_TEST_RUN puts the network header behind the first 14 bytes: these are packets whose data begins
+// before their IP header, as a tunnel's may. Others pass real tun devices in datapath_attach_test.cpp.
+TEST_F(MeterTest, LinksWithoutLinkLayerAreParsedFromTheNetworkHeader) {
   LOAD();
   for (const auto& name : {"meter_ip_ingress", "meter_ip_egress"}) {
-    ASSERT_EQ(meter->run(Packet(20).udp(1, 2).ipv4(kA, kB), {}, name), 0);
-    ASSERT_EQ(meter->run(Packet(20).udp(1, 2).ipv6(kA6, kB6), {}, name), 0);
-    ASSERT_EQ(meter->run(Packet(40, 0), {}, name), 0);
+    ASSERT_EQ(meter->run(Packet(20).udp(1, 2).ipv4(kA, kB).ethernet(), {}, name), 0);
+    ASSERT_EQ(meter->run(Packet(20).udp(1, 2).ipv6(kA6, kB6).ethernet(), {}, name), 0);
+    ASSERT_EQ(meter->run(Packet(60, 0), {}, name), 0);
   }
-  EXPECT_EQ(meter->cached().size(), 2u);
+  const auto rows = meter->cached();
+  ASSERT_EQ(rows.size(), 2u);
+  for (const auto& row : rows) {
+    EXPECT_EQ(row.hot.direction[0].packets, 2u);
+    EXPECT_EQ(row.hot.direction[0].l3_bytes, 2u * (row.hot.key.kind & KIND_IPV6 ? 68 : 48));
+    EXPECT_EQ(row.hot.direction[0].l2_surplus, 0u);
+  }
   EXPECT_EQ(meter->counters().drop[DROP_NOT_IP].packets, 2u);
   meter->expect_conserved();
 }
