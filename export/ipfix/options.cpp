@@ -88,6 +88,7 @@ OptionsRecord element_type(const OptionsInput& input, const IpfixElement& elemen
   record.number(input.settings.pen).number(number);
   record.number(static_cast<std::uint8_t>(element.type)).number(static_cast<std::uint8_t>(element.semantics));
   record.number(static_cast<std::uint16_t>(element.units));
+  record.number(std::uint64_t{0}).number(std::uint64_t{0});  // ipfixDump takes no record without a range
   record.variable(reverse ? reverse_element_name(element.name) : element.name).variable(element.meaning);
   return record.take();
 }
@@ -141,8 +142,8 @@ const std::array<OptionsTemplate, kOptionsKindCount>& options_templates() {
       {1, {"observationDomainId", "samplingInterval"}},
       {2,
        {"privateEnterpriseNumber", "informationElementId", "informationElementDataType",
-        "informationElementSemantics", "informationElementUnits", "informationElementName",
-        "informationElementDescription"}},
+        "informationElementSemantics", "informationElementUnits", "informationElementRangeBegin",
+        "informationElementRangeEnd", "informationElementName", "informationElementDescription"}},
       {1, {"observationDomainId", "ingressInterface", "interfaceName", "interfaceDescription"}},
       {1, {"ingressInterface", "interfaceName", "interfaceDescription"}},
   }};
