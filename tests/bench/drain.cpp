@@ -149,7 +149,7 @@ int run(std::uint32_t flows, int rounds) {
   if (!opened) give_up(opened.error().what);
   FlowTable& table = **opened;
   table.recover(owner, monotonic_ns());
-  table.remove_file();  // its pages stay until we end
+  ::unlink(path.c_str());  // its pages stay until we end
 
   std::vector<double> ours;
   std::vector<double> plain;
