@@ -204,11 +204,11 @@ void Daemon::on_tick() {
 void Daemon::refresh_listeners() {
   listeners_at_ns_ = monotonic_ns();
   auto listeners = dump_listeners();
-  if (listeners)
-    listeners_.publish(*std::move(listeners));
-  else if (!listeners_failing_)
+  const bool failed = !listeners;
+  if (failed && !listeners_failing_)
     log::warning("{}; flows are oriented without knowing who listens, trying again", listeners.error().what);
-  listeners_failing_ = !listeners;
+  listeners_failing_ = failed;
+  if (!failed) listeners_.publish(*std::move(listeners));
 }
 
 void Daemon::reopen_files() {

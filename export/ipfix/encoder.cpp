@@ -303,7 +303,7 @@ Status Encoder::send(std::uint32_t data_records, const IpfixSink& sink) {
 
 /// Drops what was begun of a message.
 Status Encoder::abandon(Status&& failed) {
-  static_cast<void>(writer_.finish(sequence_));
+  [[maybe_unused]] const auto dropped = writer_.finish(sequence_);
   return std::move(failed);
 }
 

@@ -78,10 +78,14 @@ bool FileTransport::is_due() const {
 }
 
 Status FileTransport::put_aside() const {
-  const std::string& path = file_.path();
+  const auto rotated = [this](unsigned number) {
+    std::string name = file_.path();
+    if (number > 0) name.append(".").append(std::to_string(number));
+    return name;
+  };
   for (unsigned number = std::max(options_.rotation.keep, 1U); number > 0; --number) {
-    const std::string from = number == 1 ? path : path + "." + std::to_string(number - 1);
-    const std::string to = path + "." + std::to_string(number);
+    const std::string from = rotated(number - 1);
+    const std::string to = rotated(number);
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
       return errno_error("rename " + from + " to " + to);
   }
