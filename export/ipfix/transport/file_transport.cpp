@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -87,7 +88,7 @@ Status FileTransport::put_aside() const {
     const std::string from = rotated(number - 1);
     const std::string to = rotated(number);
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
-      return errno_error("rename " + from + " to " + to);
+      return errno_error(fmt::format("rename {} to {}", from, to));
   }
   return Done{};
 }
