@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "daemon/flow/flow_table.h"
-#include "tests/tools/rows.h"
+#include "tests/tools/tables.h"
 
 namespace rheo {
 namespace {
@@ -24,14 +24,7 @@ using testing::kSecond;
 constexpr std::uint64_t kStart = 1'000 * kSecond;
 
 FlowTableOptions table_options(const std::string& path) {
-  return {.file = {.path = path, .max_flows = 64, .outbox_records = 16},
-          .timeouts = {.max_record_interval_ns = 10 * kSecond,
-                       .generic_ns = 30 * kSecond,
-                       .icmp_ns = 10 * kSecond,
-                       .tcp_ns = 20 * kSecond,
-                       .tcp_fin_ns = 5 * kSecond,
-                       .tcp_rst_ns = 5 * kSecond,
-                       .udp_ns = 60 * kSecond}};
+  return testing::table_cut_often({.path = path, .max_flows = 64, .outbox_records = 16});
 }
 
 void merge(FlowTable& table, std::uint16_t port, std::uint64_t at_ns, RowOwner& owner) {

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "daemon/base/clock.h"
-#include "tests/tools/rows.h"
+#include "tests/tools/tables.h"
 
 namespace rheo {
 namespace {
@@ -24,13 +24,7 @@ constexpr std::int64_t kOffset = 5'000'000'000;
 
 FlowTableOptions small_table() {
   return {.file = {.path = "", .max_flows = 1'000, .outbox_records = 1'024},
-          .timeouts = {.max_record_interval_ns = 60 * kSecond,
-                       .generic_ns = 30 * kSecond,
-                       .icmp_ns = 10 * kSecond,
-                       .tcp_ns = 20 * kSecond,
-                       .tcp_fin_ns = 5 * kSecond,
-                       .tcp_rst_ns = 5 * kSecond,
-                       .udp_ns = 60 * kSecond}};
+          .timeouts = testing::kDefaultTimeouts};
 }
 
 /// A table in memory with a lane that reads everything.

@@ -20,7 +20,7 @@
 #include <set>
 
 #include "daemon/flow/flow_table.h"
-#include "tests/tools/rows.h"
+#include "tests/tools/tables.h"
 
 namespace rheo {
 namespace {
@@ -41,14 +41,7 @@ class TableFileTest : public ::testing::Test {
   ~TableFileTest() override { std::filesystem::remove_all(folder_); }
 
   FlowTableOptions options() const {
-    return {.file = {.path = folder_ + "/flows", .max_flows = 300, .outbox_records = 1'024},
-            .timeouts = {.max_record_interval_ns = 10 * kSecond,
-                         .generic_ns = 30 * kSecond,
-                         .icmp_ns = 10 * kSecond,
-                         .tcp_ns = 20 * kSecond,
-                         .tcp_fin_ns = 5 * kSecond,
-                         .tcp_rst_ns = 5 * kSecond,
-                         .udp_ns = 60 * kSecond}};
+    return testing::table_cut_often({.path = folder_ + "/flows", .max_flows = 300, .outbox_records = 1'024});
   }
 
   std::unique_ptr<FlowTable> open(RowOwner& owner) {
