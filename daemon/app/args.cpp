@@ -8,13 +8,11 @@
 namespace rheo {
 namespace {
 
-constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
-                               {"check", no_argument, nullptr, 'k'},
-                               {"replay", required_argument, nullptr, 'r'},
-                               {"interface", required_argument, nullptr, 'i'},
-                               {"help", no_argument, nullptr, 'h'},
-                               {"version", no_argument, nullptr, 'V'},
-                               {nullptr, 0, nullptr, 0}};
+constexpr option kOptions[] = {
+    {"config", required_argument, nullptr, 'c'},    {"check", no_argument, nullptr, 'k'},
+    {"replay", required_argument, nullptr, 'r'},    {"ipfix", required_argument, nullptr, 'x'},
+    {"interface", required_argument, nullptr, 'i'}, {"help", no_argument, nullptr, 'h'},
+    {"version", no_argument, nullptr, 'V'},         {nullptr, 0, nullptr, 0}};
 
 /// What getopt_long refused: a word of two dashes, or one of the letters behind a single one.
 std::string refused(const char* word) {
@@ -40,6 +38,9 @@ Result<Args> parse_args(int argc, char* argv[]) {
       case 'r':
         args.replay_path = optarg;
         break;
+      case 'x':
+        args.ipfix_endpoint = optarg;
+        break;
       case 'i':
         args.interfaces.emplace_back(optarg);
         break;
@@ -57,6 +58,8 @@ Result<Args> parse_args(int argc, char* argv[]) {
   }
   if (optind < argc)
     return failure(std::string(argv[optind]) + ": rheod takes options only; see rheod --help");
+  if (args.ipfix_endpoint && !args.replay_path)
+    return failure("--ipfix: only together with --replay; see rheod --help");
   return args;
 }
 
@@ -68,6 +71,8 @@ const char* usage() {
          "                        FILE.d/*.toml are read after it\n"
          "      --check           print every mistake in the settings; exit status 78 if there is one\n"
          "  -r, --replay FILE     meter a pcap or pcapng file instead of interfaces\n"
+         "      --ipfix ENDPOINT  send what is replayed there, as udp://HOST:PORT, instead of to the\n"
+         "                        configured exporters\n"
          "  -i, --interface NAME  meter this interface (a shell pattern) instead of the configured ones;\n"
          "                        may be repeated\n"
          "  -h, --help            this text\n"
@@ -76,7 +81,7 @@ const char* usage() {
          "Without an exporter in the settings, a terminal shows the busiest flows, and anything else gets\n"
          "JSON lines on standard output.\n"
          "Signals: SIGTERM and SIGINT stop, SIGHUP reopens files, SIGUSR1 prints the counters.\n"
-         "Manual: rheod(8), rheo.toml(5), rheo-flow(5)\n";
+         "Manual: rheod(8), rheo.toml(5), rheo-flow(5), rheo-ipfix(5)\n";
 }
 
 }  // namespace rheo

@@ -13,7 +13,8 @@ namespace rheo {
 struct Args {
   std::optional<std::string> config_path;  // none: the default path, which need not exist
   std::optional<std::string> replay_path;
-  std::vector<std::string> interfaces;  // instead of [interfaces]; empty: as configured
+  std::optional<std::string> ipfix_endpoint;  // of a replay: instead of the configured exporters
+  std::vector<std::string> interfaces;        // instead of [interfaces]; empty: as configured
   bool check_only = false;
   bool help = false;
   bool version = false;

@@ -46,7 +46,7 @@ int on_timer(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
 
 /// Whoever configures nothing wants to see something: a terminal has the live table, the journal nothing.
 bool wants_default_output(const Config& config) {
-  return config.exporters.json.empty() && ::isatty(STDOUT_FILENO) == 0 && !log::is_journal(STDOUT_FILENO);
+  return config.exporters.empty() && ::isatty(STDOUT_FILENO) == 0 && !log::is_journal(STDOUT_FILENO);
 }
 
 }  // namespace
@@ -121,7 +121,7 @@ void Daemon::drain_outdated(Datapath& outdated) {
 }
 
 Status Daemon::meter(const std::vector<LinkTarget>& targets) {
-  const bool live = config_.exporters.json.empty() && ::isatty(STDOUT_FILENO) != 0;
+  const bool live = config_.exporters.empty() && ::isatty(STDOUT_FILENO) != 0;
   collector_.emplace(*datapath_, *table_, listeners_,
                      CollectorOptions{.drain_interval = config_.datapath.drain_interval,
                                       .live_flows = live ? kLiveFlows : 0});

@@ -1,38 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/app/lanes.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "daemon/app/settings.h"
 #include "daemon/base/log.h"
+#include "export/ipfix/ipfix_exporter.h"
 #include "export/json/json_exporter.h"
 
 namespace rheo {
 
-Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
-                           const Snapshot<LinkTable>& links) {
+namespace {
+
+std::string json_lane(const std::string& name) { return "json." + name; }
+std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
+
+/// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
+std::size_t ipfix_batch_size(const IpfixExportConfig& config) {
+  return config.rate_limit == 0 ? config.max_batch_size : std::min(config.max_batch_size, config.rate_limit);
+}
+
+void retire_lanes(const ExportConfig& config, Outbox& outbox) {
   std::vector<std::string> names;
-  for (const auto& [name, json] : config.json) names.push_back("json." + name);
+  for (const auto& [name, json] : config.json) names.push_back(json_lane(name));
+  for (const auto& [name, ipfix] : config.ipfix) names.push_back(ipfix_lane(name));
   for (const RetiredLane& lane : outbox.retire_lanes(names)) {
     if (lane.records > 0)
       log::warning("exporter {}: not configured any more, {} records that it had not sent are dropped",
                    lane.name, lane.records);
   }
+}
 
+Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& config,
+                                                  std::uint16_t community_id_seed,
+                                                  const Snapshot<LinkTable>& links) {
+  auto options = ipfix_options(config, community_id_seed, links);
+  if (!options) return forward(std::move(options));
+  return IpfixExporter::create(*options);
+}
+
+}  // namespace
+
+std::vector<std::string> exporter_complaints(const ExportConfig& config) {
+  const Snapshot<LinkTable> no_links;
+  std::vector<std::string> complaints;
+  for (const auto& [name, ipfix] : config.ipfix) {
+    if (const auto made = make_ipfix(ipfix, 0, no_links); !made)
+      complaints.push_back("export.ipfix." + name + ": " + made.error().what);
+  }
+  return complaints;
+}
+
+Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
+                           const Snapshot<LinkTable>& links) {
+  retire_lanes(config, outbox);
   Lanes lanes;
   for (const auto& [name, json] : config.json) {
-    const std::string lane_name = "json." + name;
-    auto cursor = outbox.open_cursor(lane_name);
-    if (!cursor) return forward(std::move(cursor), "export");
-    auto exporter = std::make_unique<JsonExporter>(
-        JsonExporterOptions{.path = json.path, .links = links, .community_id_seed = community_id_seed});
-    lanes.lanes_.push_back(
-        std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
-                               LaneOptions{.name = lane_name,
-                                           .max_batch_size = json.max_batch_size,
-                                           .max_batch_interval = json.max_batch_interval}));
+    Status started = lanes.start_json(json_lane(name), json, community_id_seed, outbox, links);
+    if (!started) return forward(std::move(started), "export");
+  }
+  for (const auto& [name, ipfix] : config.ipfix) {
+    Status started = lanes.start_ipfix(ipfix_lane(name), ipfix, community_id_seed, outbox, links);
+    if (!started) return forward(std::move(started), "export");
   }
   return lanes;
+}
+
+Status Lanes::start_json(const std::string& name, const JsonExportConfig& config,
+                         std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links) {
+  auto cursor = outbox.open_cursor(name);
+  if (!cursor) return forward(std::move(cursor));
+  auto exporter = std::make_unique<JsonExporter>(
+      JsonExporterOptions{.path = config.path, .links = links, .community_id_seed = community_id_seed});
+  lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
+                                          LaneOptions{.name = name,
+                                                      .max_batch_size = config.max_batch_size,
+                                                      .max_batch_interval = config.max_batch_interval}));
+  return Done{};
+}
+
+Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& config,
+                          std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links) {
+  auto exporter = make_ipfix(config, community_id_seed, links);
+  if (!exporter) return forward(std::move(exporter), name);
+  auto cursor = outbox.open_cursor(name);
+  if (!cursor) return forward(std::move(cursor));
+  lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), *std::move(exporter),
+                                          LaneOptions{.name = name,
+                                                      .max_batch_size = ipfix_batch_size(config),
+                                                      .max_batch_interval = config.max_batch_interval}));
+  return Done{};
 }
 
 std::vector<LaneCounters> Lanes::counters() const {

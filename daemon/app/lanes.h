@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "daemon/base/snapshot.h"
@@ -15,6 +16,9 @@
 #include "export/lane.h"
 
 namespace rheo {
+
+/// What cannot work whatever happens later, one sentence for each exporter. Connects nowhere.
+std::vector<std::string> exporter_complaints(const ExportConfig& config);
 
 class Lanes {
  public:
@@ -31,6 +35,11 @@ class Lanes {
   std::vector<LaneCounters> stop(std::uint64_t deadline_ns);
 
  private:
+  Status start_json(const std::string& name, const JsonExportConfig& config, std::uint16_t community_id_seed,
+                    Outbox& outbox, const Snapshot<LinkTable>& links);
+  Status start_ipfix(const std::string& name, const IpfixExportConfig& config,
+                     std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links);
+
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 

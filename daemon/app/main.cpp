@@ -10,6 +10,7 @@
 
 #include "daemon/app/args.h"
 #include "daemon/app/daemon.h"
+#include "daemon/app/lanes.h"
 #include "daemon/app/replay_run.h"
 #include "daemon/base/log.h"
 #include "daemon/config/load_config.h"
@@ -28,6 +29,11 @@ std::optional<Config> read_config(const Args& args) {
                                          : load_config(kDefaultConfigPath, WhenMissing::use_defaults);
   for (const Complaint& complaint : parsed.complaints) log::error("{}", complaint_text(complaint));
   if (!parsed.complaints.empty()) return std::nullopt;
+  if (args.ipfix_endpoint)
+    parsed.config.exporters = {.json = {}, .ipfix = {{"replay", {.endpoint = *args.ipfix_endpoint}}}};
+  const std::vector<std::string> complaints = exporter_complaints(parsed.config.exporters);
+  for (const std::string& complaint : complaints) log::error("{}", complaint);
+  if (!complaints.empty()) return std::nullopt;
   if (!args.interfaces.empty()) parsed.config.interfaces = {.include = args.interfaces, .exclude = {}};
   return parsed.config;
 }
@@ -58,7 +64,7 @@ int run_daemon(const Config& config) {
 
 int replay(const std::string& path, Config config) {
   ::signal(SIGPIPE, SIG_IGN);
-  if (config.exporters.json.empty()) config.exporters.json["stdout"] = {.path = "-"};
+  if (config.exporters.empty()) config.exporters.json["stdout"] = {.path = "-"};
   if (const Status replayed = run_replay(path, config); !replayed) return complain(replayed.error());
   return EXIT_SUCCESS;
 }

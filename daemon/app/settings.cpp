@@ -18,6 +18,22 @@ Hook hook_of(HookChoice choice) {
   return Hook::automatic;
 }
 
+IpfixBiflow biflow_of(BiflowChoice choice) {
+  return choice == BiflowChoice::split ? IpfixBiflow::split : IpfixBiflow::rfc5103;
+}
+
+IpfixProfile profile_of(ElementsChoice choice) {
+  switch (choice) {
+    case ElementsChoice::compact:
+      return IpfixProfile::compact;
+    case ElementsChoice::full:
+      return IpfixProfile::full;
+    case ElementsChoice::standard:
+      break;
+  }
+  return IpfixProfile::standard;
+}
+
 }  // namespace
 
 DatapathOptions datapath_options(const Config& config) {
@@ -45,6 +61,35 @@ FlowTableOptions table_options(const Config& config, const std::string& run_dire
                        .tcp_fin_ns = nanoseconds(flow.tcp_fin_timeout),
                        .tcp_rst_ns = nanoseconds(flow.tcp_rst_timeout),
                        .udp_ns = nanoseconds(flow.udp_timeout)}};
+}
+
+Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std::uint16_t community_id_seed,
+                                           const Snapshot<LinkTable>& links) {
+  auto endpoint = parse_ipfix_endpoint(config.endpoint);
+  if (!endpoint) return forward(std::move(endpoint));
+  return IpfixExporterOptions{.encoder = {.observation_domain = config.observation_domain,
+                                          .biflow = biflow_of(config.biflow),
+                                          .profile = profile_of(config.elements),
+                                          .add = config.elements_add,
+                                          .remove = config.elements_remove,
+                                          .pen = config.pen,
+                                          .community_id_seed = community_id_seed,
+                                          .links = links},
+                              .transport = {.endpoint = *std::move(endpoint),
+                                            .dscp = static_cast<std::uint8_t>(config.dscp),
+                                            .source_address = config.source_address,
+                                            .max_message_size = config.max_message_size,
+                                            .tls = {.ca_cert = config.tls_ca_cert,
+                                                    .client_cert = config.tls_client_cert,
+                                                    .client_key = config.tls_client_key,
+                                                    .server_name = {},
+                                                    .insecure_skip_verify = config.tls_insecure_skip_verify},
+                                            .rotation = {.size = config.rotation_size,
+                                                         .interval = config.rotation_interval,
+                                                         .keep = config.rotation_keep}},
+                              .template_refresh = config.template_refresh,
+                              .template_refresh_messages = config.template_refresh_messages,
+                              .rate_limit = config.rate_limit};
 }
 
 ReplayOptions replay_options(const Config& config) {

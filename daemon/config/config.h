@@ -13,6 +13,8 @@ namespace rheo {
 using Duration = std::chrono::nanoseconds;
 
 enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
+enum class BiflowChoice : std::uint8_t { rfc5103, split };
+enum class ElementsChoice : std::uint8_t { compact, standard, full };
 enum class LogLevel : std::uint8_t { error, warning, notice, info, debug };
 
 struct DaemonConfig {
@@ -68,8 +70,38 @@ struct JsonExportConfig {
   friend bool operator==(const JsonExportConfig&, const JsonExportConfig&) = default;
 };
 
+struct IpfixExportConfig {
+  std::string endpoint;  // "udp://host:port", "file:/path" and so on, see rheo.toml(5)
+  std::uint32_t observation_domain = 1;
+  BiflowChoice biflow = BiflowChoice::rfc5103;
+  ElementsChoice elements = ElementsChoice::standard;
+  std::vector<std::string> elements_add = {};  // by name
+  std::vector<std::string> elements_remove = {};
+  std::uint32_t pen = 32'473;                           // the number for documentation, RFC 5612
+  Duration template_refresh = std::chrono::minutes(5);  // over UDP and DTLS, like the three below
+  std::uint64_t template_refresh_messages = 5'000;
+  std::uint32_t rate_limit = 20'000;   // records a second; 0: none
+  std::uint32_t max_message_size = 0;  // bytes; 0: what suits the transport
+  std::uint32_t dscp = 0;
+  std::string source_address = {};   // empty: the route's
+  std::string tls_ca_cert = {};      // files; empty: the system's authorities
+  std::string tls_client_cert = {};  // empty: none is shown
+  std::string tls_client_key = {};
+  bool tls_insecure_skip_verify = false;
+  std::uint64_t rotation_size = 0;  // bytes of a file; 0: it is not put aside for this reason
+  Duration rotation_interval = Duration(0);
+  std::uint32_t rotation_keep = 10;
+  std::uint32_t max_batch_size = 1'024;
+  Duration max_batch_interval = std::chrono::seconds(1);
+  friend bool operator==(const IpfixExportConfig&, const IpfixExportConfig&) = default;
+};
+
 struct ExportConfig {
-  std::map<std::string, JsonExportConfig> json;  // by the <name> of [export.json.<name>]
+  // By the <name> of [export.json.<name>] and [export.ipfix.<name>].
+  std::map<std::string, JsonExportConfig> json = {};
+  std::map<std::string, IpfixExportConfig> ipfix = {};
+
+  bool empty() const { return json.empty() && ipfix.empty(); }
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 

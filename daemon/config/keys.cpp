@@ -15,7 +15,9 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kKiB = 1ULL << 10U;
 constexpr std::uint64_t kGiB = 1ULL << 30U;
 
-// Both in the order of their enumerators.
+// In the order of their enumerators.
+constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
+constexpr std::array<std::string_view, 3> kElements = {"compact", "standard", "full"};
 constexpr std::array<std::string_view, 3> kHooks = {"auto", "tcx", "clsact"};
 constexpr std::array<std::string_view, 5> kLogLevels = {"error", "warning", "notice", "info", "debug"};
 
@@ -68,6 +70,26 @@ auto directory(std::string S::* member) {
 template <class S>
 auto output(std::string S::* member) {
   return [=](const TomlValue& value, S& section) { return read_output(value, section.*member); };
+}
+
+template <class S>
+auto file(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_file_name(value, section.*member); };
+}
+
+template <class S>
+auto endpoint(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_endpoint(value, section.*member); };
+}
+
+template <class S>
+auto address(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_address(value, section.*member); };
+}
+
+template <class S>
+auto names(std::vector<std::string> S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_names(value, section.*member); };
 }
 
 template <class S>
@@ -167,6 +189,35 @@ const Keys<JsonExportConfig>& json_export_keys() {
   return keys;
 }
 
+const Keys<IpfixExportConfig>& ipfix_export_keys() {
+  using C = IpfixExportConfig;
+  static const Keys<C> keys = {
+      {"endpoint", endpoint(&C::endpoint)},
+      {"observation_domain", number(&C::observation_domain, 0, 4'294'967'295)},
+      {"biflow", word(&C::biflow, kBiflows)},
+      {"elements", word(&C::elements, kElements)},
+      {"elements_add", names(&C::elements_add)},
+      {"elements_remove", names(&C::elements_remove)},
+      {"pen", number(&C::pen, 1, 4'294'967'295)},
+      {"template_refresh", duration(&C::template_refresh, 1s, 24h)},
+      {"template_refresh_messages", number(&C::template_refresh_messages, 0, 1'000'000'000)},
+      {"rate_limit", number(&C::rate_limit, 0, 100'000'000)},
+      {"max_message_size", number(&C::max_message_size, 0, 65'535)},
+      {"dscp", number(&C::dscp, 0, 63)},
+      {"source_address", address(&C::source_address)},
+      {"tls_ca_cert", file(&C::tls_ca_cert)},
+      {"tls_client_cert", file(&C::tls_client_cert)},
+      {"tls_client_key", file(&C::tls_client_key)},
+      {"tls_insecure_skip_verify", on_off(&C::tls_insecure_skip_verify)},
+      {"rotation_size", size(&C::rotation_size, 0, 1'024 * kGiB, false)},
+      {"rotation_interval", duration(&C::rotation_interval, 0s, 8'760h)},
+      {"rotation_keep", number(&C::rotation_keep, 1, 10'000)},
+      {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},
+      {"max_batch_interval", duration(&C::max_batch_interval, 1ms, 60s)},
+  };
+  return keys;
+}
+
 std::vector<std::string> config_key_names() {
   std::vector<std::string> names;
   add_names(names, "daemon", daemon_keys());
@@ -175,6 +226,7 @@ std::vector<std::string> config_key_names() {
   add_names(names, "tunnels", tunnels_keys());
   add_names(names, "flow", flow_keys());
   add_names(names, "export.json.NAME", json_export_keys());
+  add_names(names, "export.ipfix.NAME", ipfix_export_keys());
   return names;
 }
 

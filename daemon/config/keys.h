@@ -30,6 +30,7 @@ const Keys<DatapathConfig>& datapath_keys();
 const Keys<TunnelsConfig>& tunnels_keys();
 const Keys<FlowConfig>& flow_keys();
 const Keys<JsonExportConfig>& json_export_keys();
+const Keys<IpfixExportConfig>& ipfix_export_keys();
 
 /// Every key in full: "flow.tcp_timeout", "export.json.NAME.path", in the order of the tables above.
 std::vector<std::string> config_key_names();

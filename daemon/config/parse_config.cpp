@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kSections = {"daemon",  "interfaces", "datapath",
                                                        "tunnels", "flow",       "export"};
-constexpr std::array<std::string_view, 1> kFormats = {"json"};
+constexpr std::array<std::string_view, 2> kFormats = {"json", "ipfix"};
 constexpr std::size_t kMaxNameLength = 32;
 constexpr std::size_t kMaxExporters = 16;  // each is a thread and a place in the flow table's file
 
@@ -48,9 +48,14 @@ class Reader {
   bool complained_of(std::string_view beginning) const;
   void read_root(const TomlTable& root);
   void read_export(const TomlEntry& entry);
-  void read_json_exports(const TomlEntry& entry);
+  void check_output(const std::string& exporter, std::string_view key, const std::string& output,
+                    std::string_view allowed);
 
   const TomlTable* table_of(const TomlEntry& entry, std::string_view name);
+
+  template <class Section>
+  void read_exports(const TomlEntry& entry, const Keys<Section>& keys,
+                    std::map<std::string, Section>& exporters);
 
   template <class Section>
   void read_section(const TomlEntry& entry, const std::string& name, const Keys<Section>& keys,
@@ -59,7 +64,8 @@ class Reader {
   ParsedConfig& parsed_;
   Config& config_;
   std::string file_;
-  std::map<std::string, Place> json_places_;  // where each exporter was first named
+  std::map<std::string, Place> places_;         // where each exporter was first named
+  std::map<std::string, std::string> writers_;  // by the file that they write
 };
 
 void Reader::complain_unknown(const TomlEntry& entry, std::string_view prefix,
@@ -97,24 +103,28 @@ void Reader::read_section(const TomlEntry& entry, const std::string& name, const
   }
 }
 
-void Reader::read_json_exports(const TomlEntry& entry) {
-  const TomlTable* const table = table_of(entry, "export.json");
+template <class Section>
+void Reader::read_exports(const TomlEntry& entry, const Keys<Section>& keys,
+                          std::map<std::string, Section>& exporters) {
+  const std::string format = "export." + entry.key;
+  const TomlTable* const table = table_of(entry, format);
   if (table == nullptr) return;
 
   for (const TomlEntry& item : *table) {
     if (!is_exporter_name(item.key)) {
-      complain(item.line,
-               fmt::format("export.json.{}: not a name; allowed: 1 to {} of a-z, 0-9, \"_\" and \"-\"",
-                           printable(item.key), kMaxNameLength));
+      complain(item.line, fmt::format("{}.{}: not a name; allowed: 1 to {} of a-z, 0-9, \"_\" and \"-\"",
+                                      format, printable(item.key), kMaxNameLength));
       continue;
     }
-    if (config_.exporters.json.size() >= kMaxExporters && !config_.exporters.json.contains(item.key)) {
+    const std::size_t count = config_.exporters.json.size() + config_.exporters.ipfix.size();
+    if (count >= kMaxExporters && !exporters.contains(item.key)) {
       complain(item.line,
-               fmt::format("export.json.{}: too many exporters; allowed: {}", item.key, kMaxExporters));
+               fmt::format("{}.{}: too many exporters; allowed: {}", format, item.key, kMaxExporters));
       continue;
     }
-    json_places_.try_emplace(item.key, Place{file_, item.line});
-    read_section(item, "export.json." + item.key, json_export_keys(), config_.exporters.json[item.key]);
+    const std::string name = format + "." + item.key;
+    places_.try_emplace(name, Place{file_, item.line});
+    read_section(item, name, keys, exporters[item.key]);
   }
 }
 
@@ -124,7 +134,9 @@ void Reader::read_export(const TomlEntry& entry) {
 
   for (const TomlEntry& item : *table) {
     if (item.key == "json")
-      read_json_exports(item);
+      read_exports(item, json_export_keys(), config_.exporters.json);
+    else if (item.key == "ipfix")
+      read_exports(item, ipfix_export_keys(), config_.exporters.ipfix);
     else
       complain_unknown(item, "export.", kFormats);
   }
@@ -167,26 +179,29 @@ void Reader::read_file(const ConfigText& file) {
     complain(root.error().line, root.error().text);
 }
 
-void Reader::check_exporters() {
-  std::map<std::string, std::string> names_by_path;
-  for (const auto& [name, settings] : config_.exporters.json) {
-    const Place& place = json_places_.at(name);
-    file_ = place.file;
-    if (settings.path.empty()) {
-      if (!complained_of(fmt::format("export.json.{}.path = ", name)))
-        complain(place.line,
-                 fmt::format("export.json.{}: no path; allowed: the absolute path of a file, \"-\" for "
-                             "standard output, \"journal\"",
-                             name));
-      continue;
-    }
-    const auto [other, is_new] = names_by_path.try_emplace(settings.path, name);
-    if (!is_new)
-      complain(place.line,
-               fmt::format("export.json.{}.path = \"{}\": export.json.{} writes there; allowed: one "
-                           "exporter for each path",
-                           name, printable(settings.path), other->second));
+/// Each exporter has an output, and none has another's.
+void Reader::check_output(const std::string& exporter, std::string_view key, const std::string& output,
+                          std::string_view allowed) {
+  const Place& place = places_.at(exporter);
+  file_ = place.file;
+  if (output.empty()) {
+    if (!complained_of(fmt::format("{}.{} = ", exporter, key)))
+      complain(place.line, fmt::format("{}: no {}; allowed: {}", exporter, key, allowed));
+    return;
   }
+  const auto [other, is_new] = writers_.try_emplace(output, exporter);
+  if (!is_new)
+    complain(place.line, fmt::format("{}.{} = \"{}\": {} writes there; allowed: one exporter for each {}",
+                                     exporter, key, printable(output), other->second, key));
+}
+
+void Reader::check_exporters() {
+  for (const auto& [name, settings] : config_.exporters.json)
+    check_output("export.json." + name, "path", settings.path,
+                 "the absolute path of a file, \"-\" for standard output, \"journal\"");
+  for (const auto& [name, settings] : config_.exporters.ipfix)
+    check_output("export.ipfix." + name, "endpoint", settings.endpoint,
+                 "one such as \"udp://192.0.2.1:4739\" or \"file:/var/log/rheo/flows.ipfix\"");
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config/values.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <bit>
@@ -100,6 +102,58 @@ Fault read_output(const TomlValue& value, std::string& setting) {
     return "no place to write to; allowed: the absolute path of a file, \"-\" for standard output, "
            "\"journal\"";
   setting = *text;
+  return std::nullopt;
+}
+
+Fault read_file_name(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || (!text->empty() && !is_absolute(*text)))
+    return "not a file's name; allowed: an absolute path, \"\" for none";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_endpoint(const TomlValue& value, std::string& setting) {
+  constexpr std::string_view kBeginnings[] = {"udp://", "tcp://", "tls://", "dtls://", "sctp://", "file:/"};
+  const auto* text = as<std::string>(value);
+  const auto begins = [&](std::string_view with) { return text->starts_with(with) && *text != with; };
+  if (text == nullptr || text->size() >= PATH_MAX || text->find('\0') != std::string::npos ||
+      std::none_of(std::begin(kBeginnings), std::end(kBeginnings), begins))
+    return "not an endpoint; allowed: udp://, tcp://, tls://, dtls:// or sctp:// and HOST:PORT, "
+           "file: and an absolute path";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_address(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  in6_addr address{};
+  if (text == nullptr || (!text->empty() && ::inet_pton(AF_INET, text->c_str(), &address) != 1 &&
+                          ::inet_pton(AF_INET6, text->c_str(), &address) != 1))
+    return "not an address; allowed: an IPv4 or IPv6 address, \"\" for the route's";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_names(const TomlValue& value, std::vector<std::string>& setting) {
+  const std::string allowed =
+      fmt::format("up to {} names of 1 to {} letters and digits", kMaxGlobs, kMaxGlobBytes);
+  const auto* array = as<TomlArray>(value);
+  if (array == nullptr) return "not an array; allowed: " + allowed;
+  if (array->size() > kMaxGlobs) return fmt::format("{} entries; allowed: {}", array->size(), allowed);
+
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  std::vector<std::string> names;
+  for (const TomlValue& item : *array) {
+    const auto* text = as<std::string>(item);
+    if (text == nullptr || text->empty() || text->size() > kMaxGlobBytes ||
+        !std::all_of(text->begin(), text->end(), plain))
+      return fmt::format("{} is not a name; allowed: {}", item.text(), allowed);
+    names.push_back(*text);
+  }
+  setting = std::move(names);
   return std::nullopt;
 }
 

@@ -46,6 +46,18 @@ Fault read_directory(const TomlValue& value, std::string& setting);
 /// An absolute path, "-" or "journal".
 Fault read_output(const TomlValue& value, std::string& setting);
 
+/// An absolute path of a file, or "" for none.
+Fault read_file_name(const TomlValue& value, std::string& setting);
+
+/// "udp://…" and the other schemes of IPFIX. What follows the scheme is the exporter's to judge.
+Fault read_endpoint(const TomlValue& value, std::string& setting);
+
+/// An IPv4 or IPv6 address, or "" for none.
+Fault read_address(const TomlValue& value, std::string& setting);
+
+/// Up to 256 names of 1 to 64 characters out of letters and digits.
+Fault read_names(const TomlValue& value, std::vector<std::string>& setting);
+
 /// `least` to 256 shell globs, each of 1 to 64 bytes.
 Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting);
 

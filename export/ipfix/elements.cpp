@@ -39,10 +39,10 @@ bool anywhere(RecordKind) { return true; }
 bool ipv4(RecordKind kind) { return !kind.ipv6; }
 bool ipv6(RecordKind kind) { return kind.ipv6; }
 bool with_ports(RecordKind kind) {
-  return kind.transport == IpfixTransport::tcp || kind.transport == IpfixTransport::ports;
+  return kind.transport == IpfixProtocol::tcp || kind.transport == IpfixProtocol::ports;
 }
-bool tcp(RecordKind kind) { return kind.transport == IpfixTransport::tcp; }
-bool icmp(RecordKind kind) { return kind.transport == IpfixTransport::icmp; }
+bool tcp(RecordKind kind) { return kind.transport == IpfixProtocol::tcp; }
+bool icmp(RecordKind kind) { return kind.transport == IpfixProtocol::icmp; }
 bool icmp_v4(RecordKind kind) { return icmp(kind) && !kind.ipv6; }
 bool icmp_v6(RecordKind kind) { return icmp(kind) && kind.ipv6; }
 bool tunnel(RecordKind kind) { return kind.carrier != IpfixCarrier::none; }

@@ -50,7 +50,7 @@ enum class IpfixUnits : std::uint8_t {
 };
 
 /// Of a data record; the numbers are part of its kind's template id.
-enum class IpfixTransport : std::uint8_t {
+enum class IpfixProtocol : std::uint8_t {
   tcp,
   ports,
   icmp,
@@ -61,7 +61,7 @@ enum class IpfixCarrier : std::uint8_t { none, ipv4, ipv6 };  // the tunnel's ou
 /// What a record is: one template each.
 struct RecordKind {
   bool ipv6 = false;
-  IpfixTransport transport = IpfixTransport::other;
+  IpfixProtocol transport = IpfixProtocol::other;
   IpfixCarrier carrier = IpfixCarrier::none;
 };
 

@@ -15,20 +15,20 @@ constexpr std::size_t kTransports = 4;
 constexpr std::size_t kCarriers = 3;
 static_assert(2 * kTransports * kCarriers == kRecordKindCount);
 
-IpfixTransport transport_of(const FlowRecord& record) {
+IpfixProtocol transport_of(const FlowRecord& record) {
   switch (record.protocol) {
     case IPPROTO_TCP:
-      return IpfixTransport::tcp;
+      return IpfixProtocol::tcp;
     case IPPROTO_UDP:
     case IPPROTO_UDPLITE:
     case IPPROTO_SCTP:
     case IPPROTO_DCCP:
-      return IpfixTransport::ports;
+      return IpfixProtocol::ports;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6:
-      return IpfixTransport::icmp;
+      return IpfixProtocol::icmp;
     default:
-      return IpfixTransport::other;
+      return IpfixProtocol::other;
   }
 }
 
@@ -57,7 +57,7 @@ std::size_t index_of(RecordKind kind) {
 
 RecordKind kind_at(std::size_t index) {
   return {.ipv6 = index % 2 == 1,
-          .transport = static_cast<IpfixTransport>(index / 2 % kTransports),
+          .transport = static_cast<IpfixProtocol>(index / 2 % kTransports),
           .carrier = static_cast<IpfixCarrier>(index / 2 / kTransports)};
 }
 

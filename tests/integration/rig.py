@@ -142,7 +142,7 @@ class Rheod:
             "export.json.test": {"path": str(self.records)},
         }
         for name, values in sections.items():
-            text["export.json.test" if name == "export_json" else name].update(values)
+            text.setdefault("export.json.test" if name == "export_json" else name, {}).update(values)
         self.config.write_text("".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
             for name, values in text.items() if values))

@@ -40,6 +40,8 @@ TEST(Args, AreReadInTheirShortAndLongForm) {
   EXPECT_TRUE(args->check_only);
   EXPECT_FALSE(args->help || args->version);
   EXPECT_TRUE(parse({"-hV"})->version);
+  EXPECT_EQ(parse({"-r", "x.pcap", "--ipfix", "udp://h"})->ipfix_endpoint, "udp://h");
+  EXPECT_FALSE(parse({"--ipfix", "udp://h"}));
 }
 
 TEST(Args, AComplaintNamesTheWord) {

@@ -124,6 +124,11 @@ TEST(ShippedConfig, ItsExamplesAreTheDefaultsToo) {
   EXPECT_THAT(example.path, StartsWith("/"));
   example.path.clear();
   EXPECT_EQ(example, JsonExportConfig{});
+  ASSERT_TRUE(parsed.config.exporters.ipfix.contains("default"));
+  IpfixExportConfig ipfix = parsed.config.exporters.ipfix.at("default");
+  EXPECT_THAT(ipfix.endpoint, StartsWith("udp://"));
+  ipfix.endpoint.clear();
+  EXPECT_EQ(ipfix, IpfixExportConfig{});
 }
 
 TEST(ShippedConfig, MentionsEveryKey) {
@@ -133,7 +138,7 @@ TEST(ShippedConfig, MentionsEveryKey) {
   std::smatch match;
   for (std::string line; std::getline(lines, line);) {
     if (std::regex_match(line, match, std::regex("#?\\[([a-z.]+)\\]"))) section = match[1];
-    if (section == "export.json.default") section = "export.json.NAME";
+    if (section.ends_with(".default")) section.replace(section.rfind('.'), std::string::npos, ".NAME");
     if (std::regex_search(line, match, std::regex("^#?([a-z_]+) = ")))
       mentioned.insert(section + "." + match[1].str());
   }

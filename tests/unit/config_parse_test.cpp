@@ -69,6 +69,29 @@ outbox_records = 1024
 path = "-"
 max_batch_size = 7
 max_batch_interval = "250ms"
+[export.ipfix.c]
+endpoint = "tls://[2001:db8::1]:5000"
+observation_domain = 0
+biflow = "split"
+elements = "full"
+elements_add = ["flowId"]
+elements_remove = ["ipVersion", "minimumTTL"]
+pen = 7
+template_refresh = "1s"
+template_refresh_messages = 0
+rate_limit = 9
+max_message_size = 512
+dscp = 63
+source_address = "2001:db8::2"
+tls_ca_cert = "/ca"
+tls_client_cert = "/cert"
+tls_client_key = "/key"
+tls_insecure_skip_verify = true
+rotation_size = "1MiB"
+rotation_interval = "1h"
+rotation_keep = 3
+max_batch_size = 8
+max_batch_interval = "5ms"
 )");
   ASSERT_THAT(parsed.complaints, IsEmpty());
   const Config expected{
@@ -77,7 +100,30 @@ max_batch_interval = "250ms"
       .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
-      .exporters = {{{"a-b_9", {"-", 7, 250ms}}}},
+      .exporters = {.json = {{"a-b_9", {"-", 7, 250ms}}},
+                    .ipfix = {{"c",
+                               {"tls://[2001:db8::1]:5000",
+                                0,
+                                BiflowChoice::split,
+                                ElementsChoice::full,
+                                {"flowId"},
+                                {"ipVersion", "minimumTTL"},
+                                7,
+                                1s,
+                                0,
+                                9,
+                                512,
+                                63,
+                                "2001:db8::2",
+                                "/ca",
+                                "/cert",
+                                "/key",
+                                true,
+                                1U << 20U,
+                                1h,
+                                3,
+                                8,
+                                5ms}}}},
   };
   EXPECT_EQ(parsed.config, expected);
 }
@@ -164,6 +210,64 @@ const Mistake kMistakes[] = {
     {"flow = 1", "f:1: flow = 1: not a table; allowed: [flow] and keys below it"},
     {"[export]\njson = \"x\"",
      "f:2: export.json = \"x\": not a table; allowed: [export.json] and keys below it"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nobservation_domain = 4294967296",
+     "f:3: export.ipfix.a.observation_domain = 4294967296: out of range; allowed: 0 to 4294967295"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nbiflow = \"both\"",
+     "f:3: export.ipfix.a.biflow = \"both\": unknown; allowed: \"rfc5103\", \"split\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nelements = \"all\"",
+     "f:3: export.ipfix.a.elements = \"all\": unknown; allowed: \"compact\", \"standard\", \"full\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nelements_add = \"flowId\"",
+     "f:3: export.ipfix.a.elements_add = \"flowId\": not an array; allowed: up to 256 names of 1 to 64 "
+     "letters and digits"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\npen = 0",
+     "f:3: export.ipfix.a.pen = 0: out of range; allowed: 1 to 4294967295"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntemplate_refresh = \"10ms\"",
+     "f:3: export.ipfix.a.template_refresh = \"10ms\": out of range; allowed: 1s to 24h, such as \"5m\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntemplate_refresh_messages = -1",
+     "f:3: export.ipfix.a.template_refresh_messages = -1: out of range; allowed: 0 to 1000000000"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nrate_limit = 100000001",
+     "f:3: export.ipfix.a.rate_limit = 100000001: out of range; allowed: 0 to 100000000"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nmax_message_size = 65536",
+     "f:3: export.ipfix.a.max_message_size = 65536: out of range; allowed: 0 to 65535"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ndscp = 64",
+     "f:3: export.ipfix.a.dscp = 64: out of range; allowed: 0 to 63"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nsource_address = \"eth0\"",
+     "f:3: export.ipfix.a.source_address = \"eth0\": not an address; allowed: an IPv4 or IPv6 address, \"\" "
+     "for the route's"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_ca_cert = \"ca.pem\"",
+     "f:3: export.ipfix.a.tls_ca_cert = \"ca.pem\": not a file's name; allowed: an absolute path, \"\" for "
+     "none"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_client_cert = 1",
+     "f:3: export.ipfix.a.tls_client_cert = 1: not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_client_key = \"key.pem\"",
+     "f:3: export.ipfix.a.tls_client_key = \"key.pem\": not a file's name; allowed: an absolute path, \"\" "
+     "for none"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_insecure_skip_verify = 1",
+     "f:3: export.ipfix.a.tls_insecure_skip_verify = 1: neither true nor false"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nrotation_size = \"1025GiB\"",
+     "f:3: export.ipfix.a.rotation_size = \"1025GiB\": out of range; allowed: 0B to 1024GiB"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nrotation_interval = \"8761h\"",
+     "f:3: export.ipfix.a.rotation_interval = \"8761h\": out of range; allowed: 0s to 8760h, such as \"0s\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nrotation_keep = 0",
+     "f:3: export.ipfix.a.rotation_keep = 0: out of range; allowed: 1 to 10000"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nmax_batch_size = 0",
+     "f:3: export.ipfix.a.max_batch_size = 0: out of range; allowed: 1 to 65536"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nmax_batch_interval = \"61s\"",
+     "f:3: export.ipfix.a.max_batch_interval = \"61s\": out of range; allowed: 1ms to 1m, such as \"1s\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nelements_remove = [\"a b\"]",
+     "f:3: export.ipfix.a.elements_remove = [...]: \"a b\" is not a name; allowed: up to 256 names of 1 to "
+     "64 "
+     "letters and digits"},
+    {"[export.ipfix.a]\nendpoint = \"192.0.2.1:4739\"",
+     "f:2: export.ipfix.a.endpoint = \"192.0.2.1:4739\": not an endpoint; allowed: udp://, tcp://, tls://, "
+     "dtls:// or sctp:// and HOST:PORT, file: and an absolute path"},
+    {"[export.ipfix.a]\n",
+     "f:1: export.ipfix.a: no endpoint; allowed: one such as \"udp://192.0.2.1:4739\" or "
+     "\"file:/var/log/rheo/flows.ipfix\""},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\n[export.ipfix.b]\nendpoint = \"udp://h\"",
+     "f:3: export.ipfix.b.endpoint = \"udp://h\": export.ipfix.a writes there; allowed: one exporter for "
+     "each "
+     "endpoint"},
     {"[[flow]]\n", "f:1: flow = [...]: not a table; allowed: [flow] and keys below it"},
 };
 

@@ -97,15 +97,15 @@ inline std::vector<FlowRecord> records_of_every_kind() {
     r.reverse.tos = 0x2a;
     r.end_reason = static_cast<EndReason>(i % kEndReasonCount);
     switch (kind.transport) {
-      case IpfixTransport::tcp:
+      case IpfixProtocol::tcp:
         r.tcp_state = TcpState::time_wait;
         r.forward.tcp_flags = 0x103 | kFlagSynOnly;
         r.reverse.tcp_flags = 0x012;
         break;
-      case IpfixTransport::ports:
+      case IpfixProtocol::ports:
         r.protocol = 17;
         break;
-      case IpfixTransport::icmp:
+      case IpfixProtocol::icmp:
         r.protocol = kind.ipv6 ? 58 : 1;
         r.source_port_be = r.destination_port_be = 0;
         r.icmp_id_be = htons(77);
@@ -113,7 +113,7 @@ inline std::vector<FlowRecord> records_of_every_kind() {
         r.reverse.icmp_type = kind.ipv6 ? 129 : 0;
         r.reverse.icmp_code = 3;
         break;
-      case IpfixTransport::other:
+      case IpfixProtocol::other:
         r.protocol = 47;
         break;
     }

@@ -36,12 +36,12 @@ TEST(IpfixTemplates, KindsOfRecords) {
     record.protocol = protocol;
     return kind_of(record);
   };
-  EXPECT_EQ(kind(6).transport, IpfixTransport::tcp);
+  EXPECT_EQ(kind(6).transport, IpfixProtocol::tcp);
   for (const int with_ports : {17, 33, 132, 136})
-    EXPECT_EQ(kind(static_cast<std::uint8_t>(with_ports)).transport, IpfixTransport::ports) << with_ports;
-  EXPECT_EQ(kind(1).transport, IpfixTransport::icmp);
-  EXPECT_EQ(kind(58).transport, IpfixTransport::icmp);
-  EXPECT_EQ(kind(47).transport, IpfixTransport::other);
+    EXPECT_EQ(kind(static_cast<std::uint8_t>(with_ports)).transport, IpfixProtocol::ports) << with_ports;
+  EXPECT_EQ(kind(1).transport, IpfixProtocol::icmp);
+  EXPECT_EQ(kind(58).transport, IpfixProtocol::icmp);
+  EXPECT_EQ(kind(47).transport, IpfixProtocol::other);
   EXPECT_EQ(kind(6).carrier, IpfixCarrier::none);
   record.tunnel = TunnelType::vxlan;
   record.outer_source = test::address("192.0.2.1");

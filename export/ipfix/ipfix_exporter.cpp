@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/ipfix/ipfix_exporter.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "daemon/base/clock.h"
+
+namespace rheo {
+namespace {
+
+// A pace is kept in bursts of 10 ms, but of no more records than fill a quarter of a collector's socket
+// buffer of the usual 208 KiB, also when each is split in two, and no fewer than fill a message or two.
+constexpr std::size_t kBurstsPerSecond = 100;
+constexpr std::size_t kSmallestBurst = 16;
+constexpr std::size_t kLargestBurst = 100;
+// Of a path with a larger MTU, such as loopback: three messages of 64 KiB fill that buffer, and each that
+// gets lost has hundreds of records.
+constexpr std::size_t kLargestDatagram = 8'192;
+// Late by no more than this, the pace is caught up with; else it begins anew.
+constexpr std::uint64_t kLateNs = kNanosecondsPerSecond / kBurstsPerSecond;
+
+Result<std::unique_ptr<IpfixEncoder>> make_encoder(IpfixEncoderOptions options, std::size_t message_size) {
+  options.max_message_size = message_size;
+  return IpfixEncoder::create(options);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<IpfixExporter>> IpfixExporter::create(const IpfixExporterOptions& options) {
+  auto transport = make_ipfix_transport(options.transport);
+  if (!transport) return forward(std::move(transport));
+  const std::size_t configured = options.transport.max_message_size;
+  auto tried = make_encoder(options.encoder, configured != 0 ? configured : options.encoder.max_message_size);
+  if (!tried) return forward(std::move(tried));
+  return std::unique_ptr<IpfixExporter>(new IpfixExporter(options, *std::move(transport)));
+}
+
+IpfixExporter::IpfixExporter(const IpfixExporterOptions& options, std::unique_ptr<IpfixTransport> transport)
+    : options_(options), transport_(std::move(transport)) {}
+
+Status IpfixExporter::open() {
+  if (reopen_.exchange(false) && transport_->takes_back_batch()) transport_->close();
+  Result<bool> fresh = transport_->prepare();
+  if (!fresh) return forward(std::move(fresh));
+  return *fresh || !encoder_ ? begin_session() : Status(Done{});
+}
+
+Status IpfixExporter::begin_session() {
+  std::size_t size = transport_->max_message_size();
+  if (transport_->unreliable() && options_.transport.max_message_size == 0)
+    size = std::min(size, kLargestDatagram);
+  if (!encoder_ || size != message_size_) {
+    auto made = make_encoder(options_.encoder, size);
+    if (!made) {
+      encoder_ = nullptr;  // the next open() tries again
+      return forward(std::move(made), options_.transport.endpoint.text);
+    }
+    encoder_ = *std::move(made);
+    message_size_ = size;
+  }
+  encoder_->begin_session();
+  templates_ns_ = monotonic_ns();
+  templates_messages_ = statistics_.exported_messages;
+  return Done{};
+}
+
+void IpfixExporter::refresh_where_due() {
+  if (!transport_->unreliable()) return;  // RFC 7011 8.1: elsewhere templates are sent once a session
+  const std::uint64_t now = monotonic_ns();
+  const auto interval = static_cast<std::uint64_t>(options_.template_refresh.count());
+  const bool by_time = interval != 0 && now - templates_ns_ >= interval;
+  const bool by_messages =
+      options_.template_refresh_messages != 0 &&
+      statistics_.exported_messages - templates_messages_ >= options_.template_refresh_messages;
+  if (!transport_->peer_may_have_restarted() && !by_time && !by_messages) return;
+  encoder_->refresh_templates();
+  templates_ns_ = now;
+  templates_messages_ = statistics_.exported_messages;
+}
+
+Status IpfixExporter::write(const FlowBatch& batch) {
+  if (!encoder_) return failure("write to " + options_.transport.endpoint.text + ": not open");
+  std::size_t done = 0;
+  if (!transport_->takes_back_batch() && sent_until_ > batch.first_position)
+    done = std::min(static_cast<std::size_t>(sent_until_ - batch.first_position), batch.size());
+  std::size_t taken = 0;
+  const IpfixStatistics before = statistics_;
+  Status sent = send(std::span(batch.records).subspan(done), taken);
+  if (!sent && transport_->takes_back_batch()) {
+    statistics_ = before;
+    return sent;
+  }
+  sent_until_ = std::max(sent_until_, batch.first_position + done + taken);
+  return sent;
+}
+
+Status IpfixExporter::send(std::span<const FlowRecord> records, std::size_t& taken) {
+  if (options_.rate_limit != 0 && transport_->unreliable()) return send_paced(records, taken);
+  return send_some(records, taken);
+}
+
+Status IpfixExporter::send_paced(std::span<const FlowRecord> records, std::size_t& taken) {
+  const std::size_t burst =
+      std::clamp<std::size_t>(options_.rate_limit / kBurstsPerSecond, kSmallestBurst, kLargestBurst);
+  while (taken < records.size()) {
+    const std::uint64_t now = monotonic_ns();
+    if (now < pace_ns_) std::this_thread::sleep_for(std::chrono::nanoseconds(pace_ns_ - now));
+    const auto part = records.subspan(taken, std::min(burst, records.size() - taken));
+    pace_ns_ = std::max(pace_ns_, now - std::min(now, kLateNs)) +
+               part.size() * kNanosecondsPerSecond / options_.rate_limit;
+    std::size_t part_taken = 0;
+    Status sent = send_some(part, part_taken);
+    taken += part_taken;
+    if (!sent) return sent;
+  }
+  return Done{};
+}
+
+Status IpfixExporter::send_some(std::span<const FlowRecord> records, std::size_t& taken) {
+  refresh_where_due();
+  const IpfixSink sink = [this](std::span<const std::byte> message) {
+    Status sent = transport_->send(message);
+    if (sent) {
+      ++statistics_.exported_messages;
+      statistics_.exported_octets += message.size();
+    }
+    return sent;
+  };
+  Status encoded = encoder_->encode(records, statistics_, sink, taken);
+  statistics_.exported_records += taken;
+  if (!encoded) transport_->close();  // whatever failed, the next session begins with templates
+  return encoded;
+}
+
+}  // namespace rheo

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// IpfixExporter: flow records as IPFIX messages (rheo-ipfix(5)) to one collector, or into one file: when a
+// session begins, when templates are told again, how fast a collector is sent to, and which records of an
+// interrupted batch were sent. On its lane's thread, but for request_reopen().
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "export/exporter.h"
+#include "export/ipfix/encoder.h"
+#include "export/ipfix/transport.h"
+
+namespace rheo {
+
+struct IpfixExporterOptions {
+  IpfixEncoderOptions encoder;  // its max_message_size is the transport's
+  IpfixTransportOptions transport;
+  // Only for a transport that may lose messages: templates and options are sent again this long after they
+  // were, and after so many messages; 0: not for this reason.
+  std::chrono::nanoseconds template_refresh = std::chrono::minutes(5);
+  std::uint64_t template_refresh_messages = 5'000;
+  std::uint32_t rate_limit = 0;  // records a second, over UDP and DTLS, which do not slow us down; 0: none
+};
+
+class IpfixExporter final : public Exporter {
+ public:
+  /// Refuses with one sentence what can never work: elements, sizes, addresses, files of TLS. Opens nothing.
+  static Result<std::unique_ptr<IpfixExporter>> create(const IpfixExporterOptions& options);
+
+  Status resume(const FileMark& mark) override { return transport_->resume(mark); }
+  Status open() override;
+
+  /// A file takes all of the batch or none. Of records that went to a collector before a failure the next
+  /// write of the same positions repeats none. With a rate limit it takes size / rate_limit seconds.
+  Status write(const FlowBatch& batch) override;
+  FileMark mark() const override { return transport_->mark(); }
+
+  /// Of a file only: a connection has no other name by now.
+  void request_reopen() override { reopen_ = true; }
+
+ private:
+  IpfixExporter(const IpfixExporterOptions& options, std::unique_ptr<IpfixTransport> transport);
+  Status begin_session();
+  void refresh_where_due();
+  Status send(std::span<const FlowRecord> records, std::size_t& taken);
+  Status send_paced(std::span<const FlowRecord> records, std::size_t& taken);
+  Status send_some(std::span<const FlowRecord> records, std::size_t& taken);
+
+  const IpfixExporterOptions options_;
+  const std::unique_ptr<IpfixTransport> transport_;
+  std::unique_ptr<IpfixEncoder> encoder_;  // null before the first session
+  std::size_t message_size_ = 0;           // of encoder_
+  IpfixStatistics statistics_;
+  std::uint64_t sent_until_ = 0;  // position: what lies before it is with the collector
+  std::uint64_t templates_ns_ = 0;
+  std::uint64_t templates_messages_ = 0;  // statistics_.exported_messages when templates were sent
+  std::uint64_t pace_ns_ = 0;             // when the next records may go
+  std::atomic<bool> reopen_ = false;
+};
+
+}  // namespace rheo
