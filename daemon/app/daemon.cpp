@@ -112,11 +112,7 @@ void Daemon::drain_outdated(Datapath& outdated) {
   outdated.detach_all();
   Collector last_drains(outdated, *table_, listeners_, {});
   last_drains.take_leftovers();
-  for (int generation = 0; generation < 2; ++generation) {
-    if (auto swapped = outdated.swap(); !swapped)
-      log::error("{}; what the old flow cache holds is lost", swapped.error().what);
-    last_drains.take_leftovers();
-  }
+  if (!last_drains.stop(monotonic_ns()).drained) log::error("what the old flow cache holds is lost");
   outdated.remove_pins();
 }
 
