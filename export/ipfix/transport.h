@@ -57,7 +57,10 @@ struct IpfixTransportOptions {
   std::chrono::nanoseconds connect_timeout =
       std::chrono::seconds(5);  // of asking for the name and connecting
   std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(5);
-  std::chrono::nanoseconds write_timeout = std::chrono::seconds(5);      // of one message
+  std::chrono::nanoseconds write_timeout = std::chrono::seconds(5);  // of one message
+  // TCP and TLS: a connection of which nothing was acknowledged for this long, while something waited for
+  // it, is over. Long enough for a route to be found again; longer would only let more records into a void.
+  std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   std::chrono::nanoseconds resolve_interval = std::chrono::minutes(10);  // UDP: the name is asked for again
   IpfixTlsOptions tls;
   IpfixRotation rotation;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <sys/ioctl.h>
 
 #include "tests/unit/ipfix_peers.h"
 
@@ -18,6 +20,13 @@ using test::options_for;
 using test::receive;
 using test::since;
 using testing::HasSubstr;
+
+/// From now on the socket's kernel acknowledges nothing that comes in, as if it was not there.
+void swallow_everything(int fd) {
+  sock_filter drop{.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = 0};
+  const sock_fprog program{.len = 1, .filter = &drop};
+  ASSERT_EQ(::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+}
 
 class IpfixTcp : public testing::Test {
  protected:
@@ -99,6 +108,45 @@ TEST_F(IpfixTcp, ACollectorThatStopsReadingCostsTheWriteTimeout) {
   const UniqueFd next = collector_.accept();
   ASSERT_TRUE(transport->send(message(100, 'n')));
   EXPECT_EQ(receive(next.get(), 100), message(100, 'n')) << "the new session begins with a whole message";
+}
+
+TEST_F(IpfixTcp, AnEstablishedConnectionIntoABlackHoleIsNoticed) {
+  options_.dead_peer_timeout = milliseconds(600);
+  auto transport = make(options_);
+  ASSERT_TRUE(transport->prepare());
+  UniqueFd peer = collector_.accept();
+  ASSERT_TRUE(transport->send(message(100, 'a')));
+  EXPECT_EQ(receive(peer.get(), 100), message(100, 'a'));
+
+  swallow_everything(peer.get());
+  const std::uint64_t start = monotonic_ns();
+  ASSERT_TRUE(transport->send(message(100, 'b'))) << "nothing is known yet";
+  EXPECT_EQ(transport->prepare().value(), false);
+  Status sent = Done{};
+  while (sent && since(start) < milliseconds(5'000)) {
+    ::usleep(10'000);
+    sent = transport->send(message(100, 'b'));
+  }
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().what, HasSubstr("the connection broke: Connection timed out"));
+  EXPECT_GE(since(start), milliseconds(550));
+  EXPECT_LT(since(start), milliseconds(2'500));
+
+  EXPECT_EQ(transport->prepare().value(), true);
+  peer = collector_.accept();
+  ASSERT_TRUE(transport->send(message(100, 'n')));
+  EXPECT_EQ(receive(peer.get(), 100), message(100, 'n'));
+}
+
+TEST_F(IpfixTcp, LittleWaitsInsideAConnectionThatIsNotRead) {
+  auto transport = make(options_);
+  ASSERT_TRUE(transport->prepare());
+  const UniqueFd peer = collector_.accept();
+  std::size_t taken = 0;
+  while (taken < 64U << 20U && transport->send(message(16'384))) taken += 16'384;
+  int unread = 0;
+  ASSERT_EQ(::ioctl(peer.get(), FIONREAD, &unread), 0);
+  EXPECT_LE(taken - static_cast<std::size_t>(unread), 256U << 10U) << unread << " bytes are with the peer";
 }
 
 TEST_F(IpfixTcp, AResetMidMessageFailsItAndBeginsANewSession) {

@@ -17,7 +17,10 @@ std::size_t largest_message(IpfixScheme scheme) {
 }
 
 Result<SocketOptions> socket_options(const IpfixTransportOptions& options) {
-  SocketOptions socket{.endpoint = options.endpoint.text, .dscp = options.dscp, .source = std::nullopt};
+  SocketOptions socket{.endpoint = options.endpoint.text,
+                       .dscp = options.dscp,
+                       .source = std::nullopt,
+                       .dead_peer_timeout = options.dead_peer_timeout};
   if (options.source_address.empty()) return socket;
   socket.source = parse_address(options.source_address, 0);
   if (!socket.source)

@@ -15,7 +15,12 @@ namespace {
 /// (nfacctd).
 constexpr int kMaxPathMtu = 9'000;
 constexpr int kMinPathMtu = 576;  // what every IPv4 host takes (RFC 1122)
+/// An idle connection is probed after the first, and then as often as the second.
 constexpr int kKeepAliveSeconds = 30;
+constexpr int kProbeSeconds = 5;
+/// TCP: what a connection may hold that is not on its way yet. It is lost if the connection breaks, and a
+/// collector that stops reading is noticed when it is full.
+constexpr int kUnsentBytes = 128 * 1'024;
 
 bool set(int fd, int level, int name, int value) {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
@@ -32,6 +37,8 @@ bool set_stream_options(int fd, const SocketOptions& options) {
       std::chrono::duration_cast<std::chrono::milliseconds>(options.dead_peer_timeout).count();
   return set(fd, IPPROTO_TCP, TCP_NODELAY, 1) && set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
          set(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveSeconds) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPINTVL, kProbeSeconds) &&
+         set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes) &&
          set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(dead_ms));
 }
 
