@@ -82,7 +82,7 @@ Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std:
                                             .tls = {.ca_cert = config.tls_ca_cert,
                                                     .client_cert = config.tls_client_cert,
                                                     .client_key = config.tls_client_key,
-                                                    .server_name = {},
+                                                    .server_name = config.tls_server_name,
                                                     .insecure_skip_verify = config.tls_insecure_skip_verify},
                                             .rotation = {.size = config.rotation_size,
                                                          .interval = config.rotation_interval,

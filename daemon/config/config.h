@@ -87,6 +87,7 @@ struct IpfixExportConfig {
   std::string tls_ca_cert = {};      // files; empty: the system's authorities
   std::string tls_client_cert = {};  // empty: none is shown
   std::string tls_client_key = {};
+  std::string tls_server_name = {};  // whose certificate it must be; empty: the endpoint's host
   bool tls_insecure_skip_verify = false;
   std::uint64_t rotation_size = 0;  // bytes of a file; 0: it is not put aside for this reason
   Duration rotation_interval = Duration(0);

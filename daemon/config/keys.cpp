@@ -88,6 +88,11 @@ auto address(std::string S::* member) {
 }
 
 template <class S>
+auto host(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_host(value, section.*member); };
+}
+
+template <class S>
 auto names(std::vector<std::string> S::* member) {
   return [=](const TomlValue& value, S& section) { return read_names(value, section.*member); };
 }
@@ -208,6 +213,7 @@ const Keys<IpfixExportConfig>& ipfix_export_keys() {
       {"tls_ca_cert", file(&C::tls_ca_cert)},
       {"tls_client_cert", file(&C::tls_client_cert)},
       {"tls_client_key", file(&C::tls_client_key)},
+      {"tls_server_name", host(&C::tls_server_name)},
       {"tls_insecure_skip_verify", on_off(&C::tls_insecure_skip_verify)},
       {"rotation_size", size(&C::rotation_size, 0, 1'024 * kGiB, false)},
       {"rotation_interval", duration(&C::rotation_interval, 0s, 8'760h)},

@@ -135,6 +135,19 @@ Fault read_address(const TomlValue& value, std::string& setting) {
   return std::nullopt;
 }
 
+Fault read_host(const TomlValue& value, std::string& setting) {
+  constexpr std::size_t kLongestName = 253;  // of DNS
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == ':';
+  };
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || text->size() > kLongestName || !std::all_of(text->begin(), text->end(), fits))
+    return "not a host; allowed: a name, an IPv4 or IPv6 address, \"\" for none";
+  setting = *text;
+  return std::nullopt;
+}
+
 Fault read_names(const TomlValue& value, std::vector<std::string>& setting) {
   const std::string allowed =
       fmt::format("up to {} names of 1 to {} letters and digits", kMaxGlobs, kMaxGlobBytes);

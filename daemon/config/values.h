@@ -55,6 +55,9 @@ Fault read_endpoint(const TomlValue& value, std::string& setting);
 /// An IPv4 or IPv6 address, or "" for none.
 Fault read_address(const TomlValue& value, std::string& setting);
 
+/// The name of a host, in DNS, or an IPv4 or IPv6 address, or "" for none.
+Fault read_host(const TomlValue& value, std::string& setting);
+
 /// Up to 256 names of 1 to 64 characters out of letters and digits.
 Fault read_names(const TomlValue& value, std::vector<std::string>& setting);
 

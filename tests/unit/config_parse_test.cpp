@@ -86,6 +86,7 @@ source_address = "2001:db8::2"
 tls_ca_cert = "/ca"
 tls_client_cert = "/cert"
 tls_client_key = "/key"
+tls_server_name = "collector.example"
 tls_insecure_skip_verify = true
 rotation_size = "1MiB"
 rotation_interval = "1h"
@@ -118,6 +119,7 @@ max_batch_interval = "5ms"
                                 "/ca",
                                 "/cert",
                                 "/key",
+                                "collector.example",
                                 true,
                                 1U << 20U,
                                 1h,
@@ -242,6 +244,9 @@ const Mistake kMistakes[] = {
     {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_client_key = \"key.pem\"",
      "f:3: export.ipfix.a.tls_client_key = \"key.pem\": not a file's name; allowed: an absolute path, \"\" "
      "for none"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_server_name = \"a b\"",
+     "f:3: export.ipfix.a.tls_server_name = \"a b\": not a host; allowed: a name, an IPv4 or IPv6 address, "
+     "\"\" for none"},
     {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls_insecure_skip_verify = 1",
      "f:3: export.ipfix.a.tls_insecure_skip_verify = 1: neither true nor false"},
     {"[export.ipfix.a]\nendpoint = \"udp://h\"\nrotation_size = \"1025GiB\"",

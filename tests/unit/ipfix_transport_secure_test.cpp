@@ -188,9 +188,9 @@ TEST_P(IpfixSecure, CertificatesThatAreWrongAreRefusedInASentence) {
   const auto good = start("server");
   auto options = options_to(good->port());
   options.tls.ca_cert = file("other.pem");
-  EXPECT_THAT(
-      refusal(options),
-      HasSubstr("the collector's certificate is not signed by an authority of ca_cert " + file("other.pem")));
+  EXPECT_THAT(refusal(options),
+              HasSubstr("the collector's certificate is not signed by an authority of tls_ca_cert " +
+                        file("other.pem")));
   EXPECT_THAT(refusal(options), HasSubstr("connect to " + options.endpoint.text + " (127.0.0.1)"));
 
   const auto expired = start("expired");
@@ -216,7 +216,10 @@ TEST_P(IpfixSecure, AClientCertificateIsShownAndAskedForInASentence) {
     arguments.insert(arguments.end(), {"-Verify", "1", "-verify_return_error", "-CAfile", file("ca.pem")});
     const auto collector = start("server", arguments);
     auto options = options_to(collector->port());
-    EXPECT_THAT(refusal(options), HasSubstr("the collector asks for a client certificate")) << version;
+    EXPECT_THAT(
+        refusal(options),
+        HasSubstr("the collector asks for a client certificate: set tls_client_cert and tls_client_key"))
+        << version;
 
     options.tls.client_cert = file("other.pem");
     options.tls.client_key = file("other.key");
@@ -236,21 +239,21 @@ TEST_P(IpfixSecure, FilesThatCannotServeAreRefusedBeforeConnecting) {
   auto options = options_to(1);
   options.tls.ca_cert = file("absent.pem");
   EXPECT_THAT(refusal(options),
-              HasSubstr("ca_cert " + file("absent.pem") + ": no PEM certificate could be read"));
+              HasSubstr("tls_ca_cert " + file("absent.pem") + ": no PEM certificate could be read"));
   EXPECT_THAT(refusal(options), HasSubstr("No such file or directory"));
   options.tls.ca_cert = file("ca.pem");
   options.tls.client_cert = file("client.pem");
-  EXPECT_THAT(refusal(options), HasSubstr("client_cert and client_key are set both or neither"));
+  EXPECT_THAT(refusal(options), HasSubstr("tls_client_cert and tls_client_key are set both or neither"));
   options.tls.client_key = file("server.key");
   EXPECT_THAT(refusal(options),
-              HasSubstr("client_key " + file("server.key") + ": it does not belong to client_cert"));
+              HasSubstr("tls_client_key " + file("server.key") + ": it does not belong to tls_client_cert"));
   options.tls.client_key = file("locked.key");
   EXPECT_THAT(refusal(options), HasSubstr("no PEM key without a passphrase"));
   options.tls.client_key = file("client.pem");
-  EXPECT_THAT(refusal(options), HasSubstr("client_key " + file("client.pem")));
+  EXPECT_THAT(refusal(options), HasSubstr("tls_client_key " + file("client.pem")));
   options.tls.client_key = file("client.key");
   options.tls.client_cert = file("client.csr");
-  EXPECT_THAT(refusal(options), HasSubstr("client_cert " + file("client.csr")));
+  EXPECT_THAT(refusal(options), HasSubstr("tls_client_cert " + file("client.csr")));
 }
 
 TEST_P(IpfixSecure, ASilentPeerCostsTheHandshakeTimeout) {

@@ -42,17 +42,17 @@ int no_passphrase(char*, int, int, void*) { return -1; }
 
 Status load_client_certificate(SSL_CTX* context, const IpfixTlsOptions& options) {
   if (options.client_cert.empty() != options.client_key.empty())
-    return failure("client_cert and client_key are set both or neither");
+    return failure("tls_client_cert and tls_client_key are set both or neither");
   if (options.client_cert.empty()) return Done{};
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
   if (SSL_CTX_use_certificate_chain_file(context, options.client_cert.c_str()) != 1)
-    return bad_file("client_cert", options.client_cert, "PEM certificate");
+    return bad_file("tls_client_cert", options.client_cert, "PEM certificate");
   ERR_clear_error();
   if (SSL_CTX_use_PrivateKey_file(context, options.client_key.c_str(), SSL_FILETYPE_PEM) != 1) {
     if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
-      return failure("client_key " + options.client_key + ": it does not belong to client_cert " +
+      return failure("tls_client_key " + options.client_key + ": it does not belong to tls_client_cert " +
                      options.client_cert);
-    return bad_file("client_key", options.client_key, "PEM key without a passphrase");
+    return bad_file("tls_client_key", options.client_key, "PEM key without a passphrase");
   }
   return Done{};
 }
@@ -68,7 +68,7 @@ Result<Context> make_context(const IpfixTlsOptions& options, bool datagram) {
   if (options.ca_cert.empty())
     SSL_CTX_set_default_verify_paths(context.get());
   else if (SSL_CTX_load_verify_locations(context.get(), options.ca_cert.c_str(), nullptr) != 1)
-    return bad_file("ca_cert", options.ca_cert, "PEM certificate");
+    return bad_file("tls_ca_cert", options.ca_cert, "PEM certificate");
   if (Status loaded = load_client_certificate(context.get(), options); !loaded)
     return forward(std::move(loaded));
   return context;
@@ -123,7 +123,7 @@ Error why_not_verified(long result, const SecureChannelOptions& options) {
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
       return refusal("the collector's certificate is not signed by an authority of " +
-                     (authorities.empty() ? "this system" : "ca_cert " + authorities));
+                     (authorities.empty() ? "this system" : "tls_ca_cert " + authorities));
     default:
       return refusal(std::string("the collector's certificate is refused: ") +
                      X509_verify_cert_error_string(result));
@@ -134,11 +134,11 @@ Error why_not_verified(long result, const SecureChannelOptions& options) {
 std::string meaning_of(int reason, bool has_certificate, bool was_asked) {
   switch (reason) {
     case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-      return "the collector asks for a client certificate: set client_cert and client_key";
+      return "the collector asks for a client certificate: set tls_client_cert and tls_client_key";
     case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
       if (was_asked && !has_certificate)
-        return "the collector asks for a client certificate: set client_cert and client_key";
+        return "the collector asks for a client certificate: set tls_client_cert and tls_client_key";
       return has_certificate && was_asked ? "the collector refuses the client certificate" : "";
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
     case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
