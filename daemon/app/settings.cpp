@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/app/settings.h"
 
+#include <algorithm>
+
 namespace rheo {
 namespace {
 
@@ -32,6 +34,11 @@ IpfixProfile profile_of(ElementsChoice choice) {
       break;
   }
   return IpfixProfile::standard;
+}
+
+/// Whoever wants templates more often than a session becomes old gets a new one for them.
+Duration dtls_session_time(const IpfixExportConfig& config) {
+  return std::min(config.template_refresh, IpfixTransportOptions{}.dtls_session_time);
 }
 
 }  // namespace
@@ -79,6 +86,7 @@ Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std:
                                             .dscp = static_cast<std::uint8_t>(config.dscp),
                                             .source_address = config.source_address,
                                             .max_message_size = config.max_message_size,
+                                            .dtls_session_time = dtls_session_time(config),
                                             .tls = {.ca_cert = config.tls_ca_cert,
                                                     .client_cert = config.tls_client_cert,
                                                     .client_key = config.tls_client_key,

@@ -61,6 +61,8 @@ struct IpfixTransportOptions {
   // TCP and TLS: a connection of which nothing was acknowledged for this long, while something waited for
   // it, is over. Long enough for a route to be found again; longer would only let more records into a void.
   std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
+  // DTLS: how old a session may be when a batch begins, see SecureTransport.
+  std::chrono::nanoseconds dtls_session_time = std::chrono::minutes(1);
   std::chrono::nanoseconds resolve_interval = std::chrono::minutes(10);  // UDP: the name is asked for again
   IpfixTlsOptions tls;
   IpfixRotation rotation;

@@ -294,6 +294,34 @@ TEST_P(IpfixSecure, ACollectorThatDiedAndCameBackGetsANewSession) {
   EXPECT_TRUE(collector->received(message(100, 'c')));
 }
 
+TEST_P(IpfixSecure, ACollectorRestartedInSilenceGetsANewSessionWhenTheOldOneIsOld) {
+  auto collector = start("server");
+  const std::uint16_t port = collector->port();
+  auto options = options_to(port);
+  options.dtls_session_time = milliseconds(1'000);
+  auto transport = make(options);
+  const std::uint64_t start_ns = monotonic_ns();
+  ASSERT_TRUE(transport->prepare());
+  ASSERT_TRUE(transport->send(message(100, 'a')));
+  EXPECT_TRUE(collector->received(message(100, 'a')));
+  EXPECT_EQ(transport->prepare().value(), false) << "it is young";
+  collector->stop();
+  collector = start("server", {}, port);  // nothing was sent meanwhile, so no ICMP error came
+  if (dtls()) {
+    EXPECT_TRUE(transport->send(message(100, 'b'))) << "nobody says that it is ignored";
+    ASSERT_LT(since(start_ns), milliseconds(950)) << "too slow a machine for this test";
+    EXPECT_EQ(transport->prepare().value(), false);
+    std::this_thread::sleep_for(milliseconds(1'000));
+  }
+  const auto prepared = transport->prepare();
+  ASSERT_TRUE(prepared) << prepared.error().what;
+  EXPECT_TRUE(*prepared);
+  ASSERT_TRUE(transport->send(message(100, 'c')));
+  EXPECT_TRUE(collector->received(message(100, 'c')));
+  std::this_thread::sleep_for(milliseconds(1'000));
+  EXPECT_EQ(transport->prepare().value(), dtls()) << "a connection of TLS tells when it ends";
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, IpfixSecure, testing::Values("tls", "dtls"),
                          [](const auto& one) { return std::string(one.param); });
 

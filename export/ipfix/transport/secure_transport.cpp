@@ -11,7 +11,12 @@ namespace {
 constexpr std::size_t kTlsMessageSize = 16'384;  // bytes of one record
 
 /// TLS over TCP, DTLS over UDP. An ICMP error ends a DTLS session: a collector that was away has forgotten
-/// it.
+/// it. But one that was restarted between two messages, or behind a firewall, sends none: it silently ignores
+/// records of a session that it does not know, and an exporter is never told anything anyway. The one
+/// question that every collector answers is a handshake: there is no other liveness in DTLS 1.2 (heartbeats,
+/// RFC 6520, are gone from OpenSSL and others, and renegotiation is refused). So a session does not become
+/// old: a batch that finds it so begins another, which is a new address and new templates for the collector,
+/// too. The old one is closed first, as a collector may take only one of each exporter.
 class SecureTransport final : public IpfixTransport {
  public:
   SecureTransport(const IpfixTransportOptions& options, SocketOptions socket)
@@ -29,6 +34,7 @@ class SecureTransport final : public IpfixTransport {
   bool unreliable() const override { return is_datagram(); }
 
  private:
+  bool is_too_old() const { return is_datagram() && session_end_.passed(); }
   bool is_datagram() const { return socket_options_.type == SOCK_DGRAM; }
   Status connect();
 
@@ -37,10 +43,11 @@ class SecureTransport final : public IpfixTransport {
   Resolver resolver_;
   UniqueFd fd_;
   std::optional<SecureChannel> channel_;  // uses fd_
+  Deadline session_end_{std::chrono::nanoseconds(0)};
 };
 
 Result<bool> SecureTransport::prepare() {
-  if (channel_ && channel_->check_peer()) return false;
+  if (channel_ && !is_too_old() && channel_->check_peer()) return false;
   close();
   if (Status connected = connect(); !connected) return forward(std::move(connected));
   return true;
@@ -64,6 +71,7 @@ Status SecureTransport::connect() {
   if (!channel) return forward(std::move(channel), doing + " (" + socket->peer.text() + ")");
   fd_ = std::move(socket->fd);
   channel_ = *std::move(channel);
+  session_end_ = Deadline(options_.dtls_session_time);
   return Done{};
 }
 
