@@ -25,9 +25,16 @@ class Exporter {
   /// stored by the lane before it writes, so that also the first batch in a new file can be cut back.
   virtual Status open() { return Done{}; }
 
+  /// Before open(), write() and idle(): what this lane has lost so far, for formats that tell of it.
+  virtual void note_losses(const RecordLosses& lost) { static_cast<void>(lost); }
+
   /// Sends the batch. On failure nothing of it counts as sent: the lane offers it again later, or, when the
   /// error is std::errc::bad_message (the far side will never take it), gives it up and counts it as lost.
   virtual Status write(const FlowBatch& batch) = 0;
+
+  /// About once a second while no record comes: whatever is due by time. After a failure it is called again
+  /// when the lane has waited.
+  virtual Status idle() { return Done{}; }
 
   /// Where what was written ends; stored with the lane's acknowledgement.
   virtual FileMark mark() const { return {}; }

@@ -81,6 +81,8 @@ void Lane::run(const std::stop_token& stop) {
         deliver(batch, stop);
     } else if (stop.stop_requested()) {
       break;
+    } else {
+      idle(stop);
     }
     watch_losses();
   }
@@ -99,6 +101,14 @@ void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
   failed(written.error(), stop);
 }
 
+void Lane::idle(const std::stop_token& stop) {
+  exporter_->note_losses(cursor_->losses());
+  if (const Status done = exporter_->idle(); !done)
+    failed(done.error(), stop);
+  else
+    works_again();
+}
+
 /// A mark that is new, because the exporter opened another file, is stored before anything is written there.
 Status Lane::prepare(std::uint64_t position) {
   if (!resumed_) {
@@ -107,6 +117,7 @@ Status Lane::prepare(std::uint64_t position) {
     }
     resumed_ = true;
   }
+  exporter_->note_losses(cursor_->losses());
   if (Status opened = exporter_->open(); !opened) return opened;
   if (const FileMark mark = exporter_->mark(); mark != mark_) {
     cursor_->acknowledge(position, mark);
@@ -130,6 +141,10 @@ void Lane::succeeded(const FlowBatch& batch) {
   cursor_->acknowledge(batch.end_position(), mark_);
   RHEO_FAULT_POINT("lane-acknowledged");
   records_sent_ += batch.size();
+  works_again();
+}
+
+void Lane::works_again() {
   retry_ = options_.first_retry;
   if (!std::exchange(failing_, false)) return;
   log::write(log::Priority::notice,

@@ -56,9 +56,11 @@ class Lane {
  private:
   void run(const std::stop_token& stop);
   void deliver(FlowBatch& batch, const std::stop_token& stop);
+  void idle(const std::stop_token& stop);
   Status prepare(std::uint64_t position);
   void wait_for_full_batch(const std::stop_token& stop);
   void succeeded(const FlowBatch& batch);
+  void works_again();
   void given_up(const FlowBatch& batch, const Error& error);
   void failed(const Error& error, const std::stop_token& stop);
   void wait_until(std::uint64_t time_ns, const std::stop_token& stop);

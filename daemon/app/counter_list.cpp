@@ -2,6 +2,7 @@
 #include "daemon/app/counter_list.h"
 
 #include "daemon/base/log.h"
+#include "daemon/model/metering.h"
 
 namespace rheo {
 namespace {
@@ -36,11 +37,8 @@ void add_datapath(List& list, const DatapathCounters& datapath) {
   list.add("datapath.evicted_rows", datapath.evicted_rows);
   list.add("datapath.nonlinear_packets", datapath.nonlinear_packets);
   list.add("datapath.fragments_unknown", datapath.fragments_unknown);
-  list.add_loss("datapath.not_ip", datapath.not_ip);
-  list.add_loss("datapath.truncated", datapath.truncated);
-  list.add_loss("datapath.malformed", datapath.malformed);
-  list.add_loss("datapath.too_deep", datapath.too_deep);
-  list.add_loss("datapath.evicted_full", datapath.evicted_full);
+  for (const NamedLoss& loss : kNamedLosses)
+    list.add_loss(std::string("datapath.") + loss.name, datapath.*loss.count);
 }
 
 void add_table(List& list, const TableCounters& table) {

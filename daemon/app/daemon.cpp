@@ -83,7 +83,8 @@ Status Daemon::build() {
 
   ExportConfig exporters = config_.exporters;
   if (wants_default_output(config_)) exporters.json["stdout"] = {.path = "-"};
-  auto lanes = Lanes::start(exporters, config_.flow.community_id_seed, table_->outbox(), links_);
+  auto lanes = Lanes::start(exporters, config_.flow.community_id_seed, table_->outbox(),
+                            {.links = links_, .metering = metering_});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
   return meter(*targets);
@@ -175,6 +176,7 @@ void Daemon::stop() {
     end = collector_->stop(deadline_ns);
   }
   DaemonCounters last = counters();
+  publish_metering(last);
   if (lanes_) last.lanes = lanes_->stop(deadline_ns);
   if (datapath_ && end.drained) datapath_->remove_pins();
   if (table_) {
@@ -189,12 +191,18 @@ void Daemon::stop() {
 
 void Daemon::on_tick() {
   if (monotonic_ns() - listeners_at_ns_ > kListenersEveryNs) refresh_listeners();
-  losses_->look(datapath_->counters(), monotonic_ns());
+  const DaemonCounters now = counters();
+  losses_->look(now.datapath, monotonic_ns());
+  publish_metering(now);
   if (!live_) return;
   const auto report = collector_->report();
   live_->show(
-      {.flows = report->busiest, .counters = counters(), .at_ns = report->drained_at_ns, .heading = heading_},
+      {.flows = report->busiest, .counters = now, .at_ns = report->drained_at_ns, .heading = heading_},
       *links_.get());
+}
+
+void Daemon::publish_metering(const DaemonCounters& counters) {
+  metering_.publish({.datapath = counters.datapath, .table = counters.table});
 }
 
 void Daemon::refresh_listeners() {

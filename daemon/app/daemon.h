@@ -45,12 +45,14 @@ class Daemon {
   Status run_loop();
   void stop();
   void refresh_listeners();
+  void publish_metering(const DaemonCounters& counters);
   DaemonCounters counters() const;
 
   const Config config_;
   RunDirectory directory_;
   Snapshot<LinkTable> links_;
   Snapshot<Listeners> listeners_;
+  Snapshot<MeteringCounters> metering_;
   std::uint64_t listeners_at_ns_ = 0;
   bool listeners_failing_ = false;
 

@@ -35,8 +35,8 @@ void retire_lanes(const ExportConfig& config, Outbox& outbox) {
 
 Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& config,
                                                   std::uint16_t community_id_seed,
-                                                  const Snapshot<LinkTable>& links) {
-  auto options = ipfix_options(config, community_id_seed, links);
+                                                  const ExporterSources& sources) {
+  auto options = ipfix_options(config, community_id_seed, sources.links, sources.metering);
   if (!options) return forward(std::move(options));
   return IpfixExporter::create(*options);
 }
@@ -45,35 +45,36 @@ Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& confi
 
 std::vector<std::string> exporter_complaints(const ExportConfig& config) {
   const Snapshot<LinkTable> no_links;
+  const Snapshot<MeteringCounters> no_counters;
   std::vector<std::string> complaints;
   for (const auto& [name, ipfix] : config.ipfix) {
-    if (const auto made = make_ipfix(ipfix, 0, no_links); !made)
+    if (const auto made = make_ipfix(ipfix, 0, {.links = no_links, .metering = no_counters}); !made)
       complaints.push_back("export.ipfix." + name + ": " + made.error().what);
   }
   return complaints;
 }
 
 Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
-                           const Snapshot<LinkTable>& links) {
+                           const ExporterSources& sources) {
   retire_lanes(config, outbox);
   Lanes lanes;
   for (const auto& [name, json] : config.json) {
-    Status started = lanes.start_json(json_lane(name), json, community_id_seed, outbox, links);
+    Status started = lanes.start_json(json_lane(name), json, community_id_seed, outbox, sources);
     if (!started) return forward(std::move(started), "export");
   }
   for (const auto& [name, ipfix] : config.ipfix) {
-    Status started = lanes.start_ipfix(ipfix_lane(name), ipfix, community_id_seed, outbox, links);
+    Status started = lanes.start_ipfix(ipfix_lane(name), ipfix, community_id_seed, outbox, sources);
     if (!started) return forward(std::move(started), "export");
   }
   return lanes;
 }
 
 Status Lanes::start_json(const std::string& name, const JsonExportConfig& config,
-                         std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links) {
+                         std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
   auto cursor = outbox.open_cursor(name);
   if (!cursor) return forward(std::move(cursor));
-  auto exporter = std::make_unique<JsonExporter>(
-      JsonExporterOptions{.path = config.path, .links = links, .community_id_seed = community_id_seed});
+  auto exporter = std::make_unique<JsonExporter>(JsonExporterOptions{
+      .path = config.path, .links = sources.links, .community_id_seed = community_id_seed});
   lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
                                           LaneOptions{.name = name,
                                                       .max_batch_size = config.max_batch_size,
@@ -82,8 +83,8 @@ Status Lanes::start_json(const std::string& name, const JsonExportConfig& config
 }
 
 Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& config,
-                          std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links) {
-  auto exporter = make_ipfix(config, community_id_seed, links);
+                          std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
+  auto exporter = make_ipfix(config, community_id_seed, sources);
   if (!exporter) return forward(std::move(exporter), name);
   auto cursor = outbox.open_cursor(name);
   if (!cursor) return forward(std::move(cursor));

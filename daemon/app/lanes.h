@@ -13,9 +13,16 @@
 #include "daemon/flow/outbox.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/link.h"
+#include "daemon/model/metering.h"
 #include "export/lane.h"
 
 namespace rheo {
+
+/// What exporters ask for besides records. Outlives the lanes.
+struct ExporterSources {
+  const Snapshot<LinkTable>& links;
+  const Snapshot<MeteringCounters>& metering;
+};
 
 /// What cannot work whatever happens later, one sentence for each exporter. Connects nowhere.
 std::vector<std::string> exporter_complaints(const ExportConfig& config);
@@ -23,9 +30,9 @@ std::vector<std::string> exporter_complaints(const ExportConfig& config);
 class Lanes {
  public:
   /// Opens a cursor and starts a lane for each exporter; forgets the lanes of exporters that are gone, with a
-  /// line in the log where they had records left. `links` outlives the lanes.
+  /// line in the log where they had records left.
   static Result<Lanes> start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
-                             const Snapshot<LinkTable>& links);
+                             const ExporterSources& sources);
 
   std::vector<LaneCounters> counters() const;
   void reopen();
@@ -36,9 +43,9 @@ class Lanes {
 
  private:
   Status start_json(const std::string& name, const JsonExportConfig& config, std::uint16_t community_id_seed,
-                    Outbox& outbox, const Snapshot<LinkTable>& links);
+                    Outbox& outbox, const ExporterSources& sources);
   Status start_ipfix(const std::string& name, const IpfixExportConfig& config,
-                     std::uint16_t community_id_seed, Outbox& outbox, const Snapshot<LinkTable>& links);
+                     std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources);
 
   std::vector<std::unique_ptr<Lane>> lanes_;
 };

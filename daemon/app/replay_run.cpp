@@ -45,7 +45,7 @@ class ReplayRun {
     table_.recover(owner_, 0);
   }
 
-  Status meter(Replay& replay, Snapshot<LinkTable>& links) {
+  Status meter(Replay& replay, Snapshot<LinkTable>& links, Snapshot<MeteringCounters>& metering) {
     for (;;) {
       auto step = replay.next();
       if (!step) return forward(std::move(step));
@@ -54,6 +54,7 @@ class ReplayRun {
       while (!table_.expire(step->now_ns)) {
         if (auto room = make_room(); !room) return room;
       }
+      metering.publish({.datapath = replay.counters(), .table = table_.counters()});
       if (step->at_end) return Done{};
     }
   }
@@ -105,10 +106,12 @@ Status run_replay(const std::string& path, const Config& config) {
 
   ReplayRun run(**table, config);
   Snapshot<LinkTable> links(replay->links());
-  auto lanes = Lanes::start(config.exporters, config.flow.community_id_seed, (*table)->outbox(), links);
+  Snapshot<MeteringCounters> metering;
+  auto lanes = Lanes::start(config.exporters, config.flow.community_id_seed, (*table)->outbox(),
+                            {.links = links, .metering = metering});
   if (!lanes) return forward(std::move(lanes));
 
-  Status status = run.meter(*replay, links);
+  Status status = run.meter(*replay, links, metering);
   if (const Status closed = run.close(); status && !closed) status = closed;
   DaemonCounters counters{.datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}};
   counters.lanes =

@@ -71,7 +71,8 @@ FlowTableOptions table_options(const Config& config, const std::string& run_dire
 }
 
 Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std::uint16_t community_id_seed,
-                                           const Snapshot<LinkTable>& links) {
+                                           const Snapshot<LinkTable>& links,
+                                           const Snapshot<MeteringCounters>& metering) {
   auto endpoint = parse_ipfix_endpoint(config.endpoint);
   if (!endpoint) return forward(std::move(endpoint));
   return IpfixExporterOptions{.encoder = {.observation_domain = config.observation_domain,
@@ -97,7 +98,8 @@ Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std:
                                                          .keep = config.rotation_keep}},
                               .template_refresh = config.template_refresh,
                               .template_refresh_messages = config.template_refresh_messages,
-                              .rate_limit = config.rate_limit};
+                              .rate_limit = config.rate_limit,
+                              .metering = metering};
 }
 
 ReplayOptions replay_options(const Config& config) {

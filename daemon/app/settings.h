@@ -8,6 +8,7 @@
 #include "daemon/datapath/options.h"
 #include "daemon/flow/flow_table.h"
 #include "daemon/model/link.h"
+#include "daemon/model/metering.h"
 #include "daemon/replay/replay.h"
 #include "export/ipfix/ipfix_exporter.h"
 
@@ -18,9 +19,10 @@ DatapathOptions datapath_options(const Config& config);
 /// The table in `run_directory`, or in memory only where that is empty.
 FlowTableOptions table_options(const Config& config, const std::string& run_directory);
 
-/// `links` outlives the exporter.
+/// `links` and `metering` outlive the exporter.
 Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std::uint16_t community_id_seed,
-                                           const Snapshot<LinkTable>& links);
+                                           const Snapshot<LinkTable>& links,
+                                           const Snapshot<MeteringCounters>& metering);
 ReplayOptions replay_options(const Config& config);
 
 }  // namespace rheo

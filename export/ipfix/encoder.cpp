@@ -101,6 +101,7 @@ class Encoder final : public IpfixEncoder {
     templates_due_ = true;
   }
   void refresh_templates() override { templates_due_ = true; }
+  void refresh_options() override { options_due_ = true; }
   Status encode(std::span<const FlowRecord> records, const IpfixStatistics& statistics, const IpfixSink& sink,
                 std::size_t& taken) override;
 
@@ -125,7 +126,8 @@ class Encoder final : public IpfixEncoder {
   std::vector<std::byte> scratch_ = std::vector<std::byte>(kLargestMessage);
   std::array<std::vector<std::uint32_t>, kRecordKindCount> groups_;  // places of the next message's records
   std::uint32_t sequence_ = 0;  // of the next message: data records taken by the sink in this session
-  bool templates_due_ = true;
+  bool templates_due_ = true;   // and options with them
+  bool options_due_ = false;
   std::shared_ptr<const LinkTable> links_seen_;
   std::vector<OptionsRecord> interfaces_told_;
 };
@@ -166,7 +168,7 @@ Status Encoder::encode_due(const IpfixStatistics& statistics, const IpfixSink& s
   constexpr std::array only_interfaces = {interfaces, interfaces_by_scope};
 
   std::shared_ptr<const LinkTable> links = options_.links.get();
-  if (!templates_due_ && links == links_seen_) return Done{};
+  if (!templates_due_ && !options_due_ && links == links_seen_) return Done{};
   const OptionsInput input{
       .settings = options_, .elements = elements_, .statistics = statistics, .links = *links};
   std::vector<OptionsRecord> told = options_records(interfaces, input);
@@ -176,10 +178,12 @@ Status Encoder::encode_due(const IpfixStatistics& statistics, const IpfixSink& s
     if (Status sent = send_options(types, input, sink); !sent) return sent;
     if (Status sent = send_record_templates(sink); !sent) return sent;
     if (Status sent = send_options(others, input, sink); !sent) return sent;
+  } else if (options_due_) {
+    if (Status sent = send_options(others, input, sink); !sent) return sent;
   } else if (told != interfaces_told_) {
     if (Status sent = send_options(only_interfaces, input, sink); !sent) return sent;
   }
-  templates_due_ = false;
+  templates_due_ = options_due_ = false;
   links_seen_ = std::move(links);
   interfaces_told_ = std::move(told);
   return Done{};

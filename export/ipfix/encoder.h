@@ -48,9 +48,10 @@ struct IpfixLoss {
   std::string name;  // the first 32 octets are told
   std::uint64_t packets = 0;
   std::uint64_t octets = 0;  // layer 2
+  bool is_ip = true;         // false: not among the packets that were to be metered
 };
 
-/// What the statistics options say; sums since the exporter was made.
+/// What the statistics options say. What was exported are sums since the exporter was made.
 struct IpfixStatistics {
   std::uint64_t exported_messages = 0;
   std::uint64_t exported_octets = 0;  // of whole messages
@@ -79,6 +80,9 @@ class IpfixEncoder {
 
   /// The next encode() sends all templates and options again, within the same session (RFC 7011 8.4).
   virtual void refresh_templates() = 0;
+
+  /// The next encode() sends all options again, without templates.
+  virtual void refresh_options() = 0;
 
   /// Calls `sink` with each message; stops at the first failure and returns it. `taken` is how many of
   /// `records`, from the front, lie in messages that the sink took, also on failure: a message holds

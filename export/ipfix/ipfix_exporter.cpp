@@ -44,6 +44,7 @@ Status IpfixExporter::open() {
   if (reopen_.exchange(false) && transport_->takes_back_batch()) transport_->close();
   Result<bool> fresh = transport_->prepare();
   if (!fresh) return forward(std::move(fresh));
+  note_metering();
   return *fresh || !encoder_ ? begin_session() : Status(Done{});
 }
 
@@ -61,23 +62,56 @@ Status IpfixExporter::begin_session() {
     message_size_ = size;
   }
   encoder_->begin_session();
+  templates_told_ = false;
   templates_ns_ = monotonic_ns();
   templates_messages_ = statistics_.exported_messages;
   return Done{};
 }
 
-void IpfixExporter::refresh_where_due() {
-  if (!transport_->unreliable()) return;  // RFC 7011 8.1: elsewhere templates are sent once a session
-  const std::uint64_t now = monotonic_ns();
+void IpfixExporter::note_losses(const RecordLosses& lost) {
+  statistics_.not_sent_records = lost.records;
+  statistics_.not_sent_packets = lost.counts.packets;
+  statistics_.not_sent_octets = lost.counts.l3_bytes;
+}
+
+void IpfixExporter::note_metering() {
+  const std::shared_ptr<const MeteringCounters> metering = options_.metering.get();
+  statistics_.observed_flows = metering->table.flows_made;
+  statistics_.losses.clear();
+  for (const NamedLoss& loss : kNamedLosses) {
+    const LossCount& count = metering->datapath.*loss.count;
+    statistics_.losses.push_back({loss.name, count.packets, count.bytes, loss.is_ip});
+  }
+}
+
+bool IpfixExporter::is_refresh_due() const {
   const auto interval = static_cast<std::uint64_t>(options_.template_refresh.count());
-  const bool by_time = interval != 0 && now - templates_ns_ >= interval;
+  return interval != 0 && monotonic_ns() - templates_ns_ >= interval;
+}
+
+void IpfixExporter::refresh_where_due() {
+  const bool by_time = is_refresh_due();
   const bool by_messages =
       options_.template_refresh_messages != 0 &&
       statistics_.exported_messages - templates_messages_ >= options_.template_refresh_messages;
-  if (!transport_->peer_may_have_restarted() && !by_time && !by_messages) return;
-  encoder_->refresh_templates();
-  templates_ns_ = now;
+  if (!transport_->unreliable()) {  // RFC 7011 8.1: templates are sent once a session
+    if (!by_time) return;
+    encoder_->refresh_options();
+  } else {
+    if (!transport_->peer_may_have_restarted() && !by_time && !by_messages) return;
+    encoder_->refresh_templates();
+  }
+  templates_ns_ = monotonic_ns();
   templates_messages_ = statistics_.exported_messages;
+}
+
+/// An ICMP error is left for the next record: it may be the answer to these very templates.
+Status IpfixExporter::idle() {
+  if (!encoder_ || !transport_->unreliable()) return Done{};
+  if (templates_told_ && !is_refresh_due()) return Done{};
+  if (Status opened = open(); !opened) return opened;
+  std::size_t none = 0;
+  return send_some({}, none);
 }
 
 Status IpfixExporter::write(const FlowBatch& batch) {
@@ -130,6 +164,7 @@ Status IpfixExporter::send_some(std::span<const FlowRecord> records, std::size_t
   };
   Status encoded = encoder_->encode(records, statistics_, sink, taken);
   statistics_.exported_records += taken;
+  templates_told_ = encoded.has_value();
   if (!encoded) transport_->close();  // whatever failed, the next session begins with templates
   return encoded;
 }

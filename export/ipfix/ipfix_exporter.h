@@ -11,6 +11,8 @@
 #include <memory>
 #include <span>
 
+#include "daemon/base/snapshot.h"
+#include "daemon/model/metering.h"
 #include "export/exporter.h"
 #include "export/ipfix/encoder.h"
 #include "export/ipfix/transport.h"
@@ -20,11 +22,13 @@ namespace rheo {
 struct IpfixExporterOptions {
   IpfixEncoderOptions encoder;  // its max_message_size is the transport's
   IpfixTransportOptions transport;
-  // Only for a transport that may lose messages: templates and options are sent again this long after they
-  // were, and after so many messages; 0: not for this reason.
+  // Options are sent again this long after they were, and over a transport that may lose messages templates
+  // too; 0: not for this reason.
   std::chrono::nanoseconds template_refresh = std::chrono::minutes(5);
+  // Only over such a transport: both are sent again after so many messages; 0: not for this reason.
   std::uint64_t template_refresh_messages = 5'000;
   std::uint32_t rate_limit = 0;  // records a second, over UDP and DTLS, which do not slow us down; 0: none
+  const Snapshot<MeteringCounters>& metering;  // for the statistics
 };
 
 class IpfixExporter final : public Exporter {
@@ -38,6 +42,10 @@ class IpfixExporter final : public Exporter {
   /// A file takes all of the batch or none. Of records that went to a collector before a failure the next
   /// write of the same positions repeats none. With a rate limit it takes size / rate_limit seconds.
   Status write(const FlowBatch& batch) override;
+  void note_losses(const RecordLosses& lost) override;
+
+  /// Templates and options where they are due by time, to a collector that may have lost them.
+  Status idle() override;
   FileMark mark() const override { return transport_->mark(); }
 
   /// Of a file only: a connection has no other name by now.
@@ -46,6 +54,8 @@ class IpfixExporter final : public Exporter {
  private:
   IpfixExporter(const IpfixExporterOptions& options, std::unique_ptr<IpfixTransport> transport);
   Status begin_session();
+  void note_metering();
+  bool is_refresh_due() const;
   void refresh_where_due();
   Status send(std::span<const FlowRecord> records, std::size_t& taken);
   Status send_paced(std::span<const FlowRecord> records, std::size_t& taken);
@@ -56,8 +66,9 @@ class IpfixExporter final : public Exporter {
   std::unique_ptr<IpfixEncoder> encoder_;  // null before the first session
   std::size_t message_size_ = 0;           // of encoder_
   IpfixStatistics statistics_;
-  std::uint64_t sent_until_ = 0;  // position: what lies before it is with the collector
-  std::uint64_t templates_ns_ = 0;
+  std::uint64_t sent_until_ = 0;          // position: what lies before it is with the collector
+  bool templates_told_ = false;           // the session has its templates
+  std::uint64_t templates_ns_ = 0;        // when templates, or options alone, were sent
   std::uint64_t templates_messages_ = 0;  // statistics_.exported_messages when templates were sent
   std::uint64_t pace_ns_ = 0;             // when the next records may go
   std::atomic<bool> reopen_ = false;

@@ -48,6 +48,7 @@ Records exporting_process(const OptionsInput& input) {
   std::uint64_t ignored_packets = 0;
   std::uint64_t ignored_octets = 0;
   for (const IpfixLoss& loss : s.losses) {
+    if (!loss.is_ip) continue;  // IANA counts IP packets here
     ignored_packets += loss.packets;
     ignored_octets += loss.octets;
   }

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "export/ipfix/ipfix_exporter.h"
+#include "export/ipfix/options.h"
 #include "tests/unit/ipfix_peers.h"
 #include "tests/unit/ipfix_session.h"
 
@@ -20,7 +21,8 @@ using testing::HasSubstr;
 IpfixExporterOptions exporter_options(const std::string& endpoint) {
   IpfixTransportOptions transport = options_for(endpoint);
   transport.max_message_size = 1'000;
-  return {.encoder = {.links = no_links()}, .transport = transport};
+  static const Snapshot<MeteringCounters> no_counters;
+  return {.encoder = {.links = no_links()}, .transport = transport, .metering = no_counters};
 }
 
 std::unique_ptr<IpfixExporter> make_exporter(const IpfixExporterOptions& options) {
@@ -109,6 +111,104 @@ TEST(IpfixExporter, TemplatesComeAgainWithTime) {
   EXPECT_EQ(drain(collector, decoder), first);
 }
 
+const DecodedRecord& last_of(const IpfixDecoder& decoder, IpfixOptionsKind kind) {
+  static const DecodedRecord none;
+  const DecodedRecord* last = &none;
+  for (const DecodedRecord& record : decoder.records)
+    if (record.template_id == kFirstOptionsTemplate + static_cast<std::size_t>(kind)) last = &record;
+  return *last;
+}
+
+TEST(IpfixExporter, TellsTheDaemonsCountersAndTheLanesLosses) {
+  const LoopbackSocket collector(SOCK_DGRAM);
+  Snapshot<MeteringCounters> metering;
+  const IpfixExporterOptions plain = exporter_options(udp(collector));
+  const auto exporter = make_exporter({.encoder = plain.encoder,
+                                       .transport = plain.transport,
+                                       .template_refresh = milliseconds(1),
+                                       .metering = metering});
+  IpfixDecoder decoder;
+  ASSERT_TRUE(deliver(*exporter, batch_of(2, 0)));
+  MeteringCounters counters;
+  counters.datapath.not_ip = {1, 2};
+  counters.datapath.too_deep = {30, 4'000};
+  counters.datapath.evicted_full = {500, 60'000};
+  counters.table.flows_made = 7;
+  metering.publish(counters);
+  exporter->note_losses({.records = 8, .counts = {.packets = 9, .l3_bytes = 10, .l2_bytes = 11}});
+  std::this_thread::sleep_for(milliseconds(2));
+  ASSERT_TRUE(deliver(*exporter, batch_of(2, 2)));
+  drain(collector, decoder);
+
+  const DecodedRecord& process = last_of(decoder, IpfixOptionsKind::exporting_process);
+  EXPECT_EQ(process.number(0, 42), 2U) << "flow records sent before";
+  EXPECT_EQ(process.number(0, 163), 7U);
+  EXPECT_EQ(process.number(0, 164), 530U) << "what is not IP was not to be metered";
+  EXPECT_EQ(process.number(0, 165), 64'000U);
+  EXPECT_EQ(process.number(0, 166), 8U);
+  EXPECT_EQ(process.number(0, 167), 9U);
+  EXPECT_EQ(process.number(0, 168), 10U);
+  std::map<std::string, std::uint64_t> packets;  // of the last time they were told
+  for (const DecodedRecord& record : decoder.records)
+    if (record.template_id == kFirstOptionsTemplate + static_cast<int>(IpfixOptionsKind::metering_losses))
+      packets[record.text(kDocumentationPen, 1)] = record.number(0, 164);
+  const std::map<std::string, std::uint64_t> expected = {
+      {"not_ip", 1}, {"truncated", 0}, {"malformed", 0}, {"too_deep", 30}, {"evicted_full", 500}};
+  EXPECT_EQ(packets, expected);
+}
+
+TEST(IpfixExporter, AnIdleOneTellsTemplatesWhenTheyAreDue) {
+  const LoopbackSocket collector(SOCK_DGRAM);
+  IpfixExporterOptions options = exporter_options(udp(collector));
+  options.template_refresh = milliseconds(500);
+  const auto exporter = make_exporter(options);
+  IpfixDecoder decoder;
+  ASSERT_TRUE(exporter->idle());
+  EXPECT_EQ(drain(collector, decoder), 0U) << "there is no session before the first record";
+  ASSERT_TRUE(deliver(*exporter, batch_of(1, 0)));
+  ASSERT_TRUE(exporter->idle());
+  const std::size_t first = drain(collector, decoder);
+  const std::size_t templates = decoder.templates_read.size();
+  std::this_thread::sleep_for(milliseconds(500));
+  ASSERT_TRUE(exporter->idle());
+  EXPECT_EQ(drain(collector, decoder), first - 1) << "all but the message with the record";
+  EXPECT_EQ(decoder.templates_read.size(), 2 * templates);
+  ASSERT_TRUE(exporter->idle());
+  EXPECT_EQ(drain(collector, decoder), 0U);
+}
+
+/// Cuts a stream into messages.
+void decode_stream(const Bytes& stream, IpfixDecoder& decoder) {
+  for (std::size_t at = 0; at < stream.size();) {
+    const std::size_t size =
+        std::to_integer<std::size_t>(stream[at + 2]) << 8U | std::to_integer<std::size_t>(stream[at + 3]);
+    ASSERT_GT(size, 0U);
+    ASSERT_EQ(decoder.decode(std::span(stream).subspan(at, size)), "");
+    at += size;
+  }
+}
+
+TEST(IpfixExporter, OverAStreamOnlyOptionsComeAgain) {
+  LoopbackSocket collector(SOCK_STREAM);
+  ASSERT_TRUE(collector.listen());
+  IpfixExporterOptions options = exporter_options("tcp://127.0.0.1:" + std::to_string(collector.port()));
+  options.template_refresh = milliseconds(1);
+  const auto exporter = make_exporter(options);
+  IpfixDecoder decoder;
+  ASSERT_TRUE(deliver(*exporter, batch_of(1, 0)));
+  const UniqueFd connection = collector.accept();
+  decode_stream(receive(connection.get(), 65'536, milliseconds(200)), decoder);
+  const std::size_t templates = decoder.templates_read.size();
+  EXPECT_GT(templates, 0U);
+  decoder.records.clear();
+  std::this_thread::sleep_for(milliseconds(2));
+  ASSERT_TRUE(deliver(*exporter, batch_of(1, 1)));
+  decode_stream(receive(connection.get(), 65'536, milliseconds(200)), decoder);
+  EXPECT_EQ(decoder.templates_read.size(), templates) << "RFC 7011 8.1: once a session";
+  EXPECT_EQ(last_of(decoder, IpfixOptionsKind::exporting_process).number(0, 42), 1U);
+  EXPECT_EQ(flow_ids(decoder).size(), 1U);
+}
+
 TEST(IpfixExporter, ACollectorThatWasAwayGetsTemplatesEarly) {
   std::uint16_t port = 0;
   {
@@ -165,13 +265,7 @@ TEST(IpfixExporter, WhatWasSentIsNotRepeated) {
   ASSERT_TRUE(exporter->write(batch));
   reader.join();
   IpfixDecoder decoder;
-  for (std::size_t at = 0; at < stream.size();) {
-    const std::size_t size =
-        std::to_integer<std::size_t>(stream[at + 2]) << 8U | std::to_integer<std::size_t>(stream[at + 3]);
-    ASSERT_GT(size, 0U);
-    ASSERT_EQ(decoder.decode(std::span(stream).subspan(at, size)), "");
-    at += size;
-  }
+  decode_stream(stream, decoder);
   const auto ids = flow_ids(decoder);
   ASSERT_FALSE(ids.empty());
   EXPECT_GT(ids.front(), 0U) << "nothing counted as sent before the failure";

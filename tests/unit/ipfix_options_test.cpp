@@ -72,12 +72,12 @@ TEST(IpfixOptions, LossesAreNamedAndSummed) {
                                       .not_sent_packets = 5,
                                       .not_sent_octets = 6,
                                       .observed_flows = 7,
-                                      .losses = {{"not_ip", 100, 6'000}, {"evicted_full", 20, 999}}};
+                                      .losses = {{"not_ip", 100, 6'000, false}, {"evicted_full", 20, 999}}};
   session.encode({}, statistics);
   const auto process = told(session, IpfixOptionsKind::exporting_process);
   ASSERT_EQ(process.size(), 1U);
   const std::map<std::uint16_t, std::uint64_t> expected = {
-      {149, 5}, {41, 1}, {40, 2}, {42, 3}, {166, 4}, {167, 5}, {168, 6}, {163, 7}, {164, 120}, {165, 6'999}};
+      {149, 5}, {41, 1}, {40, 2}, {42, 3}, {166, 4}, {167, 5}, {168, 6}, {163, 7}, {164, 20}, {165, 999}};
   EXPECT_EQ(process[0].fields.size(), expected.size());
   for (const auto& [number, value] : expected) EXPECT_EQ(process[0].number(0, number), value) << number;
   const auto losses = told(session, IpfixOptionsKind::metering_losses);
