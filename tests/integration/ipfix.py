@@ -4,76 +4,16 @@
 over UDP, both kinds of biflow, live and from captures; ipfixDump over TCP and from a file."""
 import json
 import re
-import shutil
-import signal
-import subprocess
 import sys
-import time
 
-from rig import TOP, Rig, Skipped, expect, expect_equal, losses, run, sent_by
+from collectors import PORT, Nfcapd, TcpSink, need
+from rig import TOP, Rig, expect_equal, losses, run, sent_by
 
 sys.path.insert(0, str(TOP / "tests" / "golden"))
 import make_captures  # noqa: E402
 
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
-PORT = 4739
 PACE = 5_000  # records a second: what a collector takes that shares two CPUs with the generators at full rate
-
-
-def need(program):
-    if shutil.which(program) is None:
-        raise Skipped(f"{program} is not installed")
-
-
-class Nfcapd:
-    """A collector on loopback of a namespace."""
-
-    def __init__(self, namespace, folder):
-        need("nfcapd")
-        need("nfdump")
-        self.namespace = namespace
-        self.folder = folder
-        folder.mkdir(parents=True)
-        self.log = open(folder.with_suffix(".log"), "wb")
-        self.process = namespace.start(["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", PORT, "-t", "3600"],
-                                       stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 10
-        while f":{PORT:04X} " not in namespace.run(["cat", "/proc/self/net/udp"]):
-            expect(self.process.poll() is None and time.monotonic() < deadline, "nfcapd does not listen")
-            time.sleep(0.01)
-
-    def sums(self):
-        """Ends the collector; packets and octets of both directions that nfdump reads back."""
-        time.sleep(0.5)  # what lies in its socket's buffer
-        sockets = self.namespace.run(["cat", "/proc/self/net/udp"]).splitlines()
-        dropped = sum(int(line.split()[-1]) for line in sockets if f":{PORT:04X} " in line)
-        expect_equal(dropped, 0, "datagrams that found the collector's socket buffer full")
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
-        self.log.close()
-        text = run(["nfdump", "-q", "-R", self.folder, "-o", "json"], timeout=60)  # -q leaves out the brackets
-        return {unit: sum(map(int, re.findall(rf'"(?:in|out)_{name}" : (\d+)', text)))
-                for unit, name in (("packets", "packets"), ("l3_bytes", "bytes"))}
-
-
-class TcpCollector:
-    """Writes what one connection sends into a file, for ipfixDump."""
-
-    SCRIPT = """import socket, sys
-with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server, open(sys.argv[2], "wb") as file:
-    print("listening", flush=True)
-    server.settimeout(60)
-    connection, _ = server.accept()
-    while data := connection.recv(65536):
-        file.write(data)
-"""
-
-    def __init__(self, namespace, file):
-        self._process = namespace.start([sys.executable, "-c", self.SCRIPT, PORT, file], stdout=subprocess.PIPE)
-        expect(self._process.stdout.readline() == b"listening\n", "the TCP collector does not listen")
-
-    def wait(self):
-        expect_equal(self._process.wait(timeout=60), 0, "the TCP collector's exit status")
 
 
 def dumped(file):
@@ -114,6 +54,7 @@ def nfdump_live(rig, case, biflow, packets):
     collector = Nfcapd(near, rig.case_folder(case) / "nfcapd")
     rheod.start()
     sent = send_both_ways(near, far, rheod, packets)
+    collector.stop()
     expect_sums(collector.sums(), sent)
 
 
@@ -122,7 +63,7 @@ def dump_live(rig, case, scheme, packets):
     file = rig.case_folder(case) / "flows.ipfix"
     endpoint = f"tcp://127.0.0.1:{PORT}" if scheme == "tcp" else f"file:{file}"
     near, far, rheod = prepare(rig, case, {"endpoint": endpoint})
-    collector = TcpCollector(near, file) if scheme == "tcp" else None
+    collector = TcpSink(near, file) if scheme == "tcp" else None
     rheod.start()
     sent = send_both_ways(near, far, rheod, packets, flows=500)
     if collector:
@@ -144,6 +85,7 @@ def replay(rig, case):
         totals = json.loads((captures / f"{capture.name}.totals.json").read_text())
         for unit in sent:
             sent[unit] += sum(flow[unit] for flow in totals["flows"])
+    collector.stop()
     expect_sums(collector.sums(), sent)
 
 
