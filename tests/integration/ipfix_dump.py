@@ -57,7 +57,7 @@ def main():
     rig = Rig()
     for scheme in ("tcp", "file"):
         comparison = Comparison(rig)
-        with rig.case(f"every element over {scheme}: the run") as case:
+        with rig.case(f"{scheme}, flows of every kind") as case:
             need("ipfixDump")
             near, far = rig.pair()
             folder = rig.case_folder(case)
@@ -71,7 +71,7 @@ def main():
             for sink in sinks:
                 sink.wait()
             comparison.remember(records, {variant: lambda file=file: dumped(file) for variant, file in files.items()})
-        comparison.cases(lambda variant: forms(variant[1], variant[0]), scheme)
+        comparison.cases(lambda variant: forms(variant[1], variant[0]), scheme, exact=True)
     rig.end()
 
 

@@ -249,14 +249,15 @@ def described(form):
     return f"reverse {form[0]}" if form[1] else form[0]
 
 
-def expect_same(wanted, found, shown):
-    """Each record of `wanted` is in `found`, with exactly those elements that are among `shown`, and their values; and
-    of each such form there was a value that is not 0."""
+def expect_same(wanted, found, shown, exact):
+    """Each record of `wanted` is in `found`, with those elements that are among `shown`, and their values; and of each
+    such form there was a value that is not 0. exact: what a record does not have, the collector does not show as 0."""
     expect_equal(sorted(wanted.keys() - found.keys())[:3], [], "records that the collector does not show")
     expect_equal(sorted(found.keys() - wanted.keys())[:3], [], "records of the collector that nobody sent")
     differences, told = [], set()
     for key, fields in wanted.items():
-        expect_equal(sorted(found[key].keys() - fields.keys()), [], f"elements that the record {key} should not have")
+        extra = sorted(form for form in found[key].keys() - fields.keys() if exact or found[key][form])
+        expect_equal(extra, [], f"elements that the record {key} should not have")
         for form in fields.keys() & shown:
             got = found[key].get(form)
             if got != fields[form]:
@@ -276,3 +277,22 @@ def expect_every_kind(json_records):
     expect_equal(sorted(map(str, every - kinds)), [], "kinds of record that were not sent")
     expect_equal(len({record.get("tunnel.type") for record in json_records}), 9, "types of tunnel, and none")
     expect(any(record["flow.sequence"] for record in json_records), "no flow has a second record")
+
+
+def shown_forms(shown, not_shown):
+    """What a collector shows of a variant, as a function of it. `shown`: forms; `not_shown`: reason -> forms. Together
+    they must be all of the profile full, so that what is not compared is said to be."""
+    named = [form for forms_of_reason in not_shown.values() for form in forms_of_reason]
+    every = forms("full", "rfc5103")
+    expect_equal(sorted(every - set(shown) - set(named)), [], "elements of which nobody says whether they are shown")
+    expect_equal(sorted(set(shown) & set(named)), [], "elements said to be shown and not shown")
+    expect_equal(sorted((set(shown) | set(named)) - every), [], "elements that no profile has")
+    return lambda variant: forms(variant[1], variant[0]) & set(shown)
+
+
+def forward(*names):
+    return [(name, False) for name in names]
+
+
+def reverse(*names):
+    return [(name, True) for name in names]

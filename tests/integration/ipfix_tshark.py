@@ -201,10 +201,10 @@ def main():
     rig = Rig()
     for scheme, run_one in (("tcp", run_over_tcp), ("file", run_into_files)):
         comparison = Comparison(rig)
-        with rig.case(f"every element over {scheme}: the run") as case:
+        with rig.case(f"{scheme}, flows of every kind") as case:
             need("tshark")
             run_one(rig, case, comparison)
-        comparison.cases(lambda variant: forms(variant[1], variant[0]), scheme)
+        comparison.cases(lambda variant: forms(variant[1], variant[0]), scheme, exact=True)
     rig.end()
 
 
