@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "daemon/base/assert.h"
 #include "daemon/base/fault_point.h"
@@ -211,8 +212,25 @@ void FlowTable::redo(RowOwner* owner) {
   RHEO_FAULT_POINT("journal-empty");
 }
 
+/// How many records may be made now, so that no lane which delivers at all is overtaken by a burst. Nobody
+/// else waits for a lane that has stopped, nor long for one that is always too slow.
+std::uint64_t FlowTable::expiry_budget(std::uint64_t now_ns) {
+  constexpr std::uint64_t kStoppedNs = 2'000'000'000;  // a batch takes a second of its pace
+  constexpr std::uint64_t kLongestHoldNs = 10'000'000'000;
+  if (held_back_since_ns_ != 0 && now_ns - held_back_since_ns_ >= kLongestHoldNs) return UINT64_MAX;
+
+  const std::uint64_t pending = outbox_.slowest_pending();
+  const std::uint64_t position = outbox_.head() - pending;
+  if (pending == 0 || std::exchange(slowest_position_, position) != position) slowest_moved_ns_ = now_ns;
+  const std::uint64_t most = outbox_.capacity() / 2;
+  if (now_ns - slowest_moved_ns_ >= kStoppedNs) return most;
+  // An eighth stays free for the records that a merge makes.
+  const std::uint64_t usable = outbox_.capacity() - outbox_.capacity() / 8;
+  return std::min(most, usable - std::min(usable, pending));
+}
+
 bool FlowTable::expire(std::uint64_t now_ns) {
-  std::uint64_t budget = outbox_.capacity() / 2;
+  std::uint64_t budget = expiry_budget(now_ns);
   std::uint32_t entry = 0;
   while (budget > 0 && wheel_->take_due(now_ns, entry)) {
     const EntryState& flow = state(entry);
@@ -228,6 +246,10 @@ bool FlowTable::expire(std::uint64_t now_ns) {
     wheel_->schedule(entry, deadline(flow, now_ns));
   }
   outbox_.wake();
+  if (budget > 0)
+    held_back_since_ns_ = 0;
+  else if (held_back_since_ns_ == 0)
+    held_back_since_ns_ = now_ns;
   return budget > 0;
 }
 

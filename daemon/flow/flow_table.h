@@ -66,9 +66,10 @@ class FlowTable {
   /// recently seen one is closed.
   void merge(std::span<const Row> rows, RowOwner& owner);
 
-  /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. At most half of an
-  /// outbox at once, so that lanes have a chance; the rest follows with the next call. True when nothing was
-  /// left over.
+  /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. A burst comes in
+  /// parts: at most half of an outbox at once, and no more than the slowest lane has room for while that lane
+  /// moves; the rest follows with the next calls, all of it after ten seconds. True when nothing was left
+  /// over.
   bool expire(std::uint64_t now_ns);
 
   /// Closes up to `limit` flows with a forced end and says how many are left.
@@ -91,6 +92,7 @@ class FlowTable {
   void continue_flow(std::uint32_t entry, const Row& row, RowOwner& owner);
   std::uint32_t take_entry();
   std::uint64_t next_flow_id();
+  std::uint64_t expiry_budget(std::uint64_t now_ns);
   void end_flow(std::uint32_t entry, EndReason reason);
   void cut_flow(std::uint32_t entry);
   void stage_record(std::uint32_t entry, EndReason reason);
@@ -111,6 +113,9 @@ class FlowTable {
   std::uint64_t hash_seed_ = 0;
   std::uint32_t drain_number_ = 1;
   std::uint32_t next_to_close_ = 0;
+  std::uint64_t held_back_since_ns_ = 0;  // records that were due; 0: none
+  std::uint64_t slowest_position_ = 0;    // that the slowest lane had acknowledged
+  std::uint64_t slowest_moved_ns_ = 0;
   TableCounters counters_;
 };
 

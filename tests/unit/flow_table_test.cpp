@@ -227,14 +227,30 @@ TEST_F(FlowTableTest, AFullTableGivesUpTheLeastRecentlySeenFlowWithARecord) {
   EXPECT_EQ(table_->counters().active_flows, 100U);
 }
 
-TEST_F(FlowTableTest, ABurstOfExpiriesLeavesTheLanesAChance) {
-  FlowTableOptions options = small_table();
-  options.file.max_flows = 5'000;
-  open(options);
-  for (std::uint16_t i = 0; i < 5'000; ++i) {
-    TestRow row = make_row(IPPROTO_UDP, i, 9'999);
-    merge(add_packets(row, 0, 1, kStart));
+/// Flows that end at once, many more than the outbox has room for.
+class BurstTest : public FlowTableTest {
+ protected:
+  void SetUp() override {
+    FlowTableOptions options = small_table();
+    options.file.max_flows = 5'000;
+    open(options);
+    for (std::uint16_t i = 0; i < 5'000; ++i) {
+      TestRow row = make_row(IPPROTO_UDP, i, 9'999);
+      merge(add_packets(row, 0, 1, kStart));
+    }
   }
+
+  void take(std::size_t count) {
+    FlowBatch batch;
+    ASSERT_TRUE(cursor_->next(batch, count, 0, {}));
+    taken_ += batch.size();
+    cursor_->acknowledge(batch.end_position(), {});
+  }
+
+  std::uint64_t taken_ = 0;
+};
+
+TEST_F(BurstTest, LeavesTheLanesAChance) {
   std::size_t records = 0;
   int calls = 0;
   while (!table_->expire(kStart + 100 * kSecond)) {
@@ -245,6 +261,34 @@ TEST_F(FlowTableTest, ABurstOfExpiriesLeavesTheLanesAChance) {
   EXPECT_EQ(records, 5'000U);
   EXPECT_GE(calls, 9);
   EXPECT_EQ(cursor_->losses().records, 0U);
+}
+
+TEST_F(BurstTest, WaitsForALaneThatIsSlow) {
+  std::uint64_t now = kStart + 100 * kSecond;
+  for (; now < kStart + 109 * kSecond; now += kSecond / 2) {
+    EXPECT_FALSE(table_->expire(now));
+    take(200);
+  }
+  EXPECT_EQ(taken_, 18 * 200U);
+  EXPECT_EQ(cursor_->losses().records, 0U);
+}
+
+TEST_F(BurstTest, DoesNotWaitForALaneThatStands) {
+  int calls = 1;
+  while (!table_->expire(kStart + (99 + static_cast<unsigned>(calls)) * kSecond)) ++calls;
+  EXPECT_LE(calls, 12);
+  EXPECT_EQ(table_->counters().active_flows, 0U);
+}
+
+TEST_F(BurstTest, IsHeldBackForTenSecondsAtMost) {
+  std::uint64_t now = kStart + 100 * kSecond;
+  for (; now < kStart + 110 * kSecond; now += kSecond) {
+    EXPECT_FALSE(table_->expire(now));
+    take(1);
+  }
+  EXPECT_GT(table_->counters().active_flows, 4'000U) << "a lane that moves is not overtaken yet";
+  EXPECT_TRUE(table_->expire(now));
+  EXPECT_EQ(table_->counters().active_flows, 0U);
 }
 
 TEST_F(FlowTableTest, ReleasesEveryRowOnce) {
