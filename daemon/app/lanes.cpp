@@ -19,7 +19,9 @@ std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
 
 /// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
 std::size_t ipfix_batch_size(const IpfixExportConfig& config) {
-  return config.rate_limit == 0 ? config.max_batch_size : std::min(config.max_batch_size, config.rate_limit);
+  if (config.rate_limit == 0) return config.max_batch_size;
+  const std::uint32_t data_records = config.biflow == BiflowChoice::split ? 2 : 1;  // of a record, at most
+  return std::clamp(config.rate_limit / data_records, 1U, config.max_batch_size);
 }
 
 void retire_lanes(const ExportConfig& config, Outbox& outbox) {

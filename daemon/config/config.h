@@ -79,7 +79,7 @@ struct IpfixExportConfig {
   std::vector<std::string> elements_remove = {};
   std::uint32_t pen = 32'473;                           // the number for documentation, RFC 5612
   Duration template_refresh = std::chrono::minutes(5);  // over UDP and DTLS, like the three below
-  std::uint64_t template_refresh_messages = 5'000;
+  std::uint64_t template_refresh_messages = 50'000;
   std::uint32_t rate_limit = 20'000;   // records a second; 0: none
   std::uint32_t max_message_size = 0;  // bytes; 0: what suits the transport
   std::uint32_t dscp = 0;

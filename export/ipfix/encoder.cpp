@@ -300,7 +300,7 @@ Status Encoder::send(std::uint32_t data_records, const IpfixSink& sink) {
   const Result<std::span<std::byte>> message = writer_.finish(sequence_);
   if (!message) return std::unexpected(message.error());
   if (message->empty()) return Done{};
-  Status sent = sink(*message);
+  Status sent = sink(*message, data_records);
   if (sent) sequence_ += data_records;
   return sent;
 }

@@ -63,8 +63,8 @@ struct IpfixStatistics {
   std::vector<IpfixLoss> losses = {};  // of the metering process: not_ip, truncated, …
 };
 
-/// Takes one complete message, valid until it returns.
-using IpfixSink = std::function<Status(std::span<const std::byte> message)>;
+/// Takes one complete message, valid until it returns, and how many data records are in it; 0: templates.
+using IpfixSink = std::function<Status(std::span<const std::byte> message, std::uint32_t data_records)>;
 
 class IpfixEncoder {
  public:

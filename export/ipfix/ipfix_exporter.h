@@ -26,8 +26,10 @@ struct IpfixExporterOptions {
   // too; 0: not for this reason.
   std::chrono::nanoseconds template_refresh = std::chrono::minutes(5);
   // Only over such a transport: both are sent again after so many messages; 0: not for this reason.
-  std::uint64_t template_refresh_messages = 5'000;
-  std::uint32_t rate_limit = 0;  // records a second, over UDP and DTLS, which do not slow us down; 0: none
+  std::uint64_t template_refresh_messages = 50'000;
+  // Data records a second, over UDP and DTLS, which do not slow us down; 0: none. A record that is split in
+  // two counts twice.
+  std::uint32_t rate_limit = 0;
   const Snapshot<MeteringCounters>& metering;  // for the statistics
 };
 
@@ -40,7 +42,7 @@ class IpfixExporter final : public Exporter {
   Status open() override;
 
   /// A file takes all of the batch or none. Of records that went to a collector before a failure the next
-  /// write of the same positions repeats none. With a rate limit it takes size / rate_limit seconds.
+  /// write of the same positions repeats none. With a rate limit it takes data records / rate_limit seconds.
   Status write(const FlowBatch& batch) override;
   void note_losses(const RecordLosses& lost) override;
 
@@ -58,8 +60,8 @@ class IpfixExporter final : public Exporter {
   bool is_refresh_due() const;
   void refresh_where_due();
   Status send(std::span<const FlowRecord> records, std::size_t& taken);
-  Status send_paced(std::span<const FlowRecord> records, std::size_t& taken);
-  Status send_some(std::span<const FlowRecord> records, std::size_t& taken);
+  Status send_message(std::span<const std::byte> message, std::uint32_t data_records);
+  void keep_pace(std::uint32_t data_records);
 
   const IpfixExporterOptions options_;
   const std::unique_ptr<IpfixTransport> transport_;
@@ -70,7 +72,7 @@ class IpfixExporter final : public Exporter {
   bool templates_told_ = false;           // the session has its templates
   std::uint64_t templates_ns_ = 0;        // when templates, or options alone, were sent
   std::uint64_t templates_messages_ = 0;  // statistics_.exported_messages when templates were sent
-  std::uint64_t pace_ns_ = 0;             // when the next records may go
+  std::uint64_t pace_ns_ = 0;             // when the next message may go
   std::atomic<bool> reopen_ = false;
 };
 

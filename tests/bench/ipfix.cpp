@@ -48,7 +48,7 @@ bool measure(Contender& contender, const std::vector<FlowRecord>& records, const
   std::size_t taken = records.size();
   const std::uint64_t begin = monotonic_ns();
   if (contender.encoder) {
-    const auto sink = [&](std::span<const std::byte> message) -> Status {
+    const auto sink = [&](std::span<const std::byte> message, std::uint32_t /*data_records*/) -> Status {
       octets += message.size();
       return Done{};
     };

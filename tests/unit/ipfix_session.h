@@ -40,7 +40,7 @@ class IpfixSession {
   }
 
   IpfixSink sink() {
-    return [this](std::span<const std::byte> message) -> Status {
+    return [this](std::span<const std::byte> message, std::uint32_t /*data_records*/) -> Status {
       if (messages_to_take == 0) return failure("the collector is away", std::errc::not_connected);
       --messages_to_take;
       ++messages;

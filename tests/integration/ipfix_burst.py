@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""100,000 flows that end at once reach an nfcapd with its own socket buffer without loss, at the pace that rheod has
+by default, both kinds of biflow, while other programs keep every CPU busy."""
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+
+from rig import TOP, Rig, Skipped, expect, expect_equal, run, sent_by
+
+sys.path.insert(0, str(TOP / "tests" / "tools"))
+import sum_records  # noqa: E402
+
+PORT = 4739
+FLOWS = 100_000
+LANE = "lane.ipfix.collector"
+SUMS = {"flows": "Flows", "packets": "Packets", "l3_bytes": "Bytes", "failures": "Sequence failures"}
+SPINNING = "while True: pass"
+
+
+class Nfcapd:
+    """nfcapd on loopback of a namespace, as its package starts it: without -B, the kernel's default buffer."""
+
+    def __init__(self, namespace, folder):
+        if shutil.which("nfcapd") is None or shutil.which("nfdump") is None:
+            raise Skipped("nfdump is not installed")
+        self.namespace = namespace
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.log = folder.with_suffix(".log")
+        with open(self.log, "wb") as log:
+            self.process = namespace.start(["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", PORT, "-t", "3600"],
+                                           stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while self._socket() is None:
+            expect(self.process.poll() is None and time.monotonic() < deadline, "nfcapd does not listen")
+            time.sleep(0.01)
+
+    def _socket(self):
+        """Its line in /proc/net/udp: what waits and what was dropped."""
+        lines = self.namespace.run(["cat", "/proc/self/net/udp"]).splitlines()
+        return next((line.split() for line in lines if f":{PORT:04X} " in line), None)
+
+    def dropped(self):
+        return int(self._socket()[-1])
+
+    def end(self):
+        """Flows, packets, octets and sequence failures, as nfdump reads them back."""
+        while int(self._socket()[4].split(":")[1], 16) > 0:
+            time.sleep(0.05)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+        found = dict.fromkeys(SUMS, 0)
+        for file in self.folder.glob("nfcapd.2*"):  # two, when the hour ended meanwhile
+            text = run(["nfdump", "-I", "-r", file], timeout=60)
+            for key, name in SUMS.items():
+                found[key] += int(re.search(rf"^{name}: (\d+)$", text, re.M)[1])
+        return found
+
+
+@contextlib.contextmanager
+def busy_cpus(namespace, count):
+    """That many programs that want a CPU each, all the time."""
+    programs = [namespace.start([sys.executable, "-c", SPINNING]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
+def run_to_end(source):
+    return json.loads(source.communicate(timeout=120)[0])
+
+
+def wait_until_sent(rheod):
+    """Until every flow has ended and its record was sent or lost."""
+    deadline = time.monotonic() + 120
+    while True:
+        rheod.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        counters = sum_records.read_counters(rheod.log)
+        if counters and counters[f"{LANE}.records_sent"] + counters[f"{LANE}.records_lost"] >= FLOWS:
+            return
+        expect(time.monotonic() < deadline, f"after 120 s: {counters}")
+
+
+def burst(rig, case, biflow, busy):
+    near, far = rig.pair()
+    rheod = rig.rheod(near, case, interfaces={"include": ["east"]}, flow={"udp_timeout": "4s"},
+                      datapath={"flow_cache_rows": 262_144},
+                      **{"export.ipfix.collector": {"endpoint": f"udp://127.0.0.1:{PORT}", "biflow": biflow}})
+    collector = Nfcapd(near, rig.case_folder(case) / "nfcapd")
+    rheod.start()
+    outward = near.start_sending("east", "--packets", FLOWS, "--flows", FLOWS)
+    inward = far.start_sending("west", "--packets", FLOWS, "--flows", FLOWS, "--swap-ends")
+    sent = sent_by(*(run_to_end(source) for source in (outward, inward)))
+    with busy_cpus(near, busy):
+        wait_until_sent(rheod)
+    dropped = collector.dropped()
+    found = collector.end()
+    counters = rheod.stop()
+    expect_equal(counters[f"{LANE}.records_lost"], 0, "records that the outbox lost")
+    expect_equal(counters[f"{LANE}.records_sent"], FLOWS, "records sent")
+    expect_equal(dropped, 0, "datagrams that found nfcapd's socket buffer full")
+    expect_equal(rheod.sums().packets, sent["packets"], "packets in the JSON records")
+    expect_equal(found["flows"], 2 * FLOWS if biflow == "split" else FLOWS, "data records that nfdump read")
+    expect_equal(found["packets"], sent["packets"], "packets that nfdump read")
+    expect_equal(found["l3_bytes"], sent["l3_bytes"], "octets that nfdump read")
+    expect_equal(found["failures"], 0, "sequence failures that nfcapd counted")
+
+
+def main():
+    rig = Rig(lambda parser: parser.add_argument("--busy", type=int, default=os.cpu_count(), metavar="N",
+                                                 help="programs that keep a CPU busy meanwhile"))
+    for biflow in ("rfc5103", "split"):
+        with rig.case(biflow) as case:
+            burst(rig, case, biflow, rig.arguments.busy)
+    rig.end()
+
+
+if __name__ == "__main__":
+    main()
