@@ -84,6 +84,11 @@ std::uint32_t interface_if(const FlowView& v, unsigned hook) {
 
 std::uint8_t flow_direction(const FlowView& v) { return hooks(v) == kHookEgress ? 1 : 0; }
 
+/// nfacctd takes the VLAN of packets on their way out from nowhere else.
+std::uint16_t egress_vlan(const FlowView& v) {
+  return flow_direction(v) == 1 ? v.record.vlan : std::uint16_t{0};
+}
+
 std::uint16_t icmp_type_code(const FlowView& v) {
   return static_cast<std::uint16_t>(v.counted.icmp_type << 8U | v.counted.icmp_code);
 }
@@ -193,6 +198,8 @@ constexpr std::array kElements = std::to_array<IpfixElement>({
      from<[](View v) { return v.record.vlan; }>, "VLAN of the outermost tag, 0 for none"},
     {"vlanId", 58, kIana, unsigned16, identifier, Units::none, kNever, anywhere, kStandard,
      from<[](View v) { return v.record.vlan; }>, "the same, for collectors that know only this element"},
+    {"postDot1qVlanId", 254, kIana, unsigned16, identifier, Units::none, kNever, anywhere, kStandard,
+     from<[](View v) { return egress_vlan(v); }>, "the same where flowDirection is egress, else 0"},
     {"dot1qCustomerVlanId", 245, kIana, unsigned16, identifier, Units::none, kNever, anywhere, kFull,
      from<[](View v) { return v.record.inner_vlan; }>, "VLAN of the second tag, 0 for none"},
     {"sourceMacAddress", 56, kIana, mac_address, none, Units::none, kNever, anywhere, kStandard,

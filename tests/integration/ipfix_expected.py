@@ -138,6 +138,7 @@ VALUES = {
     "icmpCodeIPv6": lambda v: v.counted("icmp.code.id"),
     "dot1qVlanId": lambda v: v.get("network.vlan.id"),
     "vlanId": lambda v: v.get("network.vlan.id"),
+    "postDot1qVlanId": lambda v: v.get("network.vlan.id") if v.hooks() == ["egress"] else 0,
     "dot1qCustomerVlanId": lambda v: v.get("network.vlan.inner.id"),
     "sourceMacAddress": lambda v: v.end("source.mac", "00:00:00:00:00:00"),
     "destinationMacAddress": lambda v: v.end("destination.mac", "00:00:00:00:00:00"),

@@ -64,8 +64,8 @@ NOT_SHOWN = {
         reverse("tcpControlBits", "ipClassOfService", "icmpTypeCodeIPv4", "icmpTypeCodeIPv6"),
     "nfdump 1.7.1 has no place for layer-2 octets":
         forward("layer2OctetTotalCount", "layer2OctetDeltaCount") + reverse("layer2OctetTotalCount", "layer2OctetDeltaCount"),
-    "nfdump 1.7.1 ignores it": forward("ipTTL", "dot1qVlanId", "dot1qCustomerVlanId", "flowLabelIPv6", "flowId",
-                                       "mplsLabelStackDepth", "layer2SegmentId") + reverse("ipTTL"),
+    "nfdump 1.7.1 ignores it": forward("ipTTL", "dot1qVlanId", "postDot1qVlanId", "dot1qCustomerVlanId",
+                                       "flowLabelIPv6", "flowId", "mplsLabelStackDepth", "layer2SegmentId") + reverse("ipTTL"),
     "the family shows in the addresses": forward("ipVersion"),
     "nfdump reads type and code from icmpTypeCode":
         [*forward("icmpTypeIPv4", "icmpCodeIPv4", "icmpTypeIPv6", "icmpCodeIPv6"),

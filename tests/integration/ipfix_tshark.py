@@ -42,6 +42,7 @@ FIELDS = {
     "icmpCodeIPv4": "icmp_ipv4_code",
     "dot1qVlanId": "dot1q_vlan_id",
     "vlanId": "vlanid",
+    "postDot1qVlanId": "post_dot1q_vlan_id",
     "dot1qCustomerVlanId": "dot1q_customer_vlan_id",
     "sourceMacAddress": "srcmac",
     "destinationMacAddress": "dstmac",

@@ -66,6 +66,7 @@ Octets expected(std::string_view name, const FlowRecord& r, const FlowDirection&
       {"icmpCodeIPv6", octets(told.icmp_code, 1)},
       {"dot1qVlanId", octets(r.vlan, 2)},
       {"vlanId", octets(r.vlan, 2)},
+      {"postDot1qVlanId", octets(hooks == 2 ? r.vlan : 0, 2)},
       {"dot1qCustomerVlanId", octets(r.inner_vlan, 2)},
       {"sourceMacAddress", octets_of(side(r.source_mac, r.destination_mac))},
       {"destinationMacAddress", octets_of(side(r.destination_mac, r.source_mac))},

@@ -54,14 +54,15 @@ TEST(IpfixTemplates, KindsOfRecords) {
 }
 
 TEST(IpfixTemplates, ReverseElementsStandBeforeTheForwardOnes) {
-  EXPECT_EQ(names(test::tcp_record(), IpfixProfile::standard, IpfixBiflow::rfc5103),
-            "reverseLayer2OctetDeltaCount reverseTcpControlBits reverseIpClassOfService reverseIpTTL "
-            "sourceIPv4Address destinationIPv4Address sourceTransportPort destinationTransportPort "
-            "protocolIdentifier flowStartMilliseconds flowEndMilliseconds octetDeltaCount packetDeltaCount "
-            "reverseOctetDeltaCount reversePacketDeltaCount layer2OctetDeltaCount tcpControlBits "
-            "ipClassOfService ipTTL dot1qVlanId vlanId sourceMacAddress destinationMacAddress "
-            "ingressInterface egressInterface flowDirection flowEndReason biflowDirection flowId "
-            "observationPointId rheoCommunityId rheoFlowSequence");
+  EXPECT_EQ(
+      names(test::tcp_record(), IpfixProfile::standard, IpfixBiflow::rfc5103),
+      "reverseLayer2OctetDeltaCount reverseTcpControlBits reverseIpClassOfService reverseIpTTL "
+      "sourceIPv4Address destinationIPv4Address sourceTransportPort destinationTransportPort "
+      "protocolIdentifier flowStartMilliseconds flowEndMilliseconds octetDeltaCount packetDeltaCount "
+      "reverseOctetDeltaCount reversePacketDeltaCount layer2OctetDeltaCount tcpControlBits "
+      "ipClassOfService ipTTL dot1qVlanId vlanId postDot1qVlanId sourceMacAddress destinationMacAddress "
+      "ingressInterface egressInterface flowDirection flowEndReason biflowDirection flowId "
+      "observationPointId rheoCommunityId rheoFlowSequence");
 }
 
 TEST(IpfixTemplates, SplitHasNoReverseElements) {
