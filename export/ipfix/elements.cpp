@@ -236,17 +236,18 @@ constexpr std::array kElements = std::to_array<IpfixElement>({
     {"layer2SegmentId", 351, kIana, unsigned64, identifier, Units::none, kNever, tunnel, kStandard,
      from<[](View v) { return segment_id(v); }>,
      "first octet 1 VXLAN, 2 NVGRE, 0 others; then the VNI, VSID or GRE key"},
-    // Under the private enterprise number
-    {"rheoCommunityId", 2, kOwn, string, none, Units::none, kNever, anywhere, kStandard,
+    // Under the private enterprise number. None has the number of an element with a reverse form: nfacctd counts
+    // the elements of one number in a template, whoever defined them, and takes the second for a repetition.
+    {"rheoCommunityId", 21, kOwn, string, none, Units::none, kNever, anywhere, kStandard,
      from<[](View v) { return community_id_of(v); }>, "Community ID version 1"},
     {"rheoFlowSequence", 3, kOwn, unsigned32, identifier, Units::none, kNever, anywhere, kStandard,
      from<[](View v) { return v.record.sequence; }>,
      "number of the record within its flow, from 0; with flowId it identifies the record"},
     {"rheoFlowFirstMilliseconds", 4, kOwn, date_time_milliseconds, none, Units::milliseconds, kNever, anywhere, kFull,
      from<[](View v) { return milliseconds(v.record.flow_start_ns); }>, "the flow's first packet"},
-    {"rheoFlowEndedBy", 5, kOwn, unsigned8, identifier, Units::none, kNever, tcp, kFull,
+    {"rheoFlowEndedBy", 22, kOwn, unsigned8, identifier, Units::none, kNever, tcp, kFull,
      from<[](View v) { return ended_by(v); }>, "with flowEndReason 3: 1 FIN, 2 RST; else 0"},
-    {"rheoTcpState", 6, kOwn, unsigned8, identifier, Units::none, kNever, tcp, kFull,
+    {"rheoTcpState", 23, kOwn, unsigned8, identifier, Units::none, kNever, tcp, kFull,
      from<[](View v) { return static_cast<std::uint8_t>(v.record.tcp_state); }>,
      "1 closed, 2 listen, 3 syn_sent, 4 syn_received, 5 established, 6 fin_wait_1, 7 fin_wait_2, 8 close_wait, "
      "9 closing, 10 last_ack, 11 time_wait"},

@@ -51,6 +51,17 @@ TEST(IpfixElements, NamesAndNumbersAreUnique) {
   }
 }
 
+/// nfacctd takes the second element of one number in a template for a repetition, whoever defined it.
+TEST(IpfixElements, NoneOfOurOwnInRecordsHasTheNumberOfAReverseForm) {
+  std::set<int> reverse;
+  for (const IpfixElement& element : ipfix_elements())
+    if (!element.own && element.reverse != IpfixReverse::never) reverse.insert(element.number);
+  EXPECT_FALSE(reverse.empty());
+  for (const IpfixElement& element : ipfix_elements())
+    if (element.own && element.set != IpfixSet::options_only)
+      EXPECT_FALSE(reverse.contains(element.number)) << element.name;
+}
+
 TEST(IpfixElements, LengthsFitTypes) {
   for (const IpfixElement& element : ipfix_elements()) {
     const std::size_t length = length_of(element.type);
