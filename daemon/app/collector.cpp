@@ -159,7 +159,7 @@ bool Collector::close_flows() {
   constexpr std::uint64_t kAtOnce = 8'192;
   for (;;) {
     const std::uint64_t pending = table_.outbox().slowest_pending();
-    const std::uint64_t room = table_.outbox().capacity() - std::min(table_.outbox().capacity(), pending);
+    const std::uint64_t room = table_.outbox().share() - std::min(table_.outbox().share(), pending);
     if (table_.close_some(std::min(room, kAtOnce)) == 0) return true;
     if (monotonic_ns() >= stop_deadline_ns_) return false;
     if (room < kAtOnce) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // for the lanes

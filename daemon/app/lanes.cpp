@@ -17,8 +17,13 @@ namespace {
 std::string json_lane(const std::string& name) { return "json." + name; }
 std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
 
+/// A batch that waits to be full must not fill the queue.
+std::size_t batch_size(std::uint32_t configured, std::uint32_t queue) {
+  return queue == 0 ? configured : std::min(configured, queue / 2);
+}
+
 /// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
-std::size_t ipfix_batch_size(const IpfixExportConfig& config) {
+std::uint32_t ipfix_batch_size(const IpfixExportConfig& config) {
   if (config.rate_limit == 0) return config.max_batch_size;
   const std::uint32_t data_records = config.biflow == BiflowChoice::split ? 2 : 1;  // of a record, at most
   return std::clamp(config.rate_limit / data_records, 1U, config.max_batch_size);
@@ -73,14 +78,15 @@ Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_i
 
 Status Lanes::start_json(const std::string& name, const JsonExportConfig& config,
                          std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
-  auto cursor = outbox.open_cursor(name);
+  auto cursor = outbox.open_cursor(name, config.queue);
   if (!cursor) return forward(std::move(cursor));
   auto exporter = std::make_unique<JsonExporter>(JsonExporterOptions{
       .path = config.path, .links = sources.links, .community_id_seed = community_id_seed});
-  lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
-                                          LaneOptions{.name = name,
-                                                      .max_batch_size = config.max_batch_size,
-                                                      .max_batch_interval = config.max_batch_interval}));
+  lanes_.push_back(
+      std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
+                             LaneOptions{.name = name,
+                                         .max_batch_size = batch_size(config.max_batch_size, config.queue),
+                                         .max_batch_interval = config.max_batch_interval}));
   return Done{};
 }
 
@@ -88,12 +94,13 @@ Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& conf
                           std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
   auto exporter = make_ipfix(config, community_id_seed, sources);
   if (!exporter) return forward(std::move(exporter), name);
-  auto cursor = outbox.open_cursor(name);
+  auto cursor = outbox.open_cursor(name, config.queue);
   if (!cursor) return forward(std::move(cursor));
-  lanes_.push_back(std::make_unique<Lane>(*std::move(cursor), *std::move(exporter),
-                                          LaneOptions{.name = name,
-                                                      .max_batch_size = ipfix_batch_size(config),
-                                                      .max_batch_interval = config.max_batch_interval}));
+  lanes_.push_back(
+      std::make_unique<Lane>(*std::move(cursor), *std::move(exporter),
+                             LaneOptions{.name = name,
+                                         .max_batch_size = batch_size(ipfix_batch_size(config), config.queue),
+                                         .max_batch_interval = config.max_batch_interval}));
   return Done{};
 }
 

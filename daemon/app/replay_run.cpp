@@ -51,7 +51,7 @@ class ReplayRun {
       if (!step) return forward(std::move(step));
       if (replay.links().size() != links.get()->size()) links.publish(replay.links());
       if (auto merged = merge(step->rows); !merged) return merged;
-      while (!table_.expire(step->now_ns)) {
+      while (!table_.expire(step->now_ns, table_.outbox().share() / 2)) {
         if (auto room = make_room(); !room) return room;
       }
       metering.publish({.datapath = replay.counters(), .table = table_.counters()});
@@ -61,7 +61,7 @@ class ReplayRun {
 
   /// The end of the capture is the end of every flow in it.
   Status close() {
-    while (table_.close_some(table_.outbox().capacity() / 2) > 0) {
+    while (table_.close_some(table_.outbox().share() / 2) > 0) {
       if (auto room = make_room(); !room) return room;
     }
     return Done{};
@@ -76,7 +76,7 @@ class ReplayRun {
  private:
   /// In pieces that cannot finish more records than the outbox has room for.
   Status merge(std::span<const Row> rows) {
-    const std::size_t piece = table_.outbox().capacity() / 4;
+    const std::size_t piece = table_.outbox().share() / 4;
     while (!rows.empty()) {
       if (auto room = make_room(); !room) return room;
       const auto part = rows.first(std::min(piece, rows.size()));
@@ -87,8 +87,7 @@ class ReplayRun {
   }
 
   Status make_room() {
-    return wait_for_room(table_.outbox(), table_.outbox().capacity() / 4, patience_) ? Status(Done{})
-                                                                                     : stuck();
+    return wait_for_room(table_.outbox(), table_.outbox().share() / 4, patience_) ? Status(Done{}) : stuck();
   }
 
   FlowTable& table_;

@@ -64,7 +64,8 @@ struct FlowConfig {
 };
 
 struct JsonExportConfig {
-  std::string path;  // a file, "-" for standard output, or "journal"
+  std::string path;         // a file, "-" for standard output, or "journal"
+  std::uint32_t queue = 0;  // records; 0: the whole outbox
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(1);
   friend bool operator==(const JsonExportConfig&, const JsonExportConfig&) = default;
@@ -92,6 +93,7 @@ struct IpfixExportConfig {
   std::uint64_t rotation_size = 0;  // bytes of a file; 0: it is not put aside for this reason
   Duration rotation_interval = Duration(0);
   std::uint32_t rotation_keep = 10;
+  std::uint32_t queue = 0;  // records; 0: the whole outbox
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(1);
   friend bool operator==(const IpfixExportConfig&, const IpfixExportConfig&) = default;

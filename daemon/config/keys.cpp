@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t kKiB = 1ULL << 10U;
 constexpr std::uint64_t kGiB = 1ULL << 30U;
+constexpr std::uint64_t kMaxOutbox = 16'777'216;  // records
 
 // In the order of their enumerators.
 constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
@@ -180,7 +181,7 @@ const Keys<FlowConfig>& flow_keys() {
       {"udp_timeout", duration(&FlowConfig::udp_timeout, 1ms, 24h)},
       {"community_id_seed", number(&FlowConfig::community_id_seed, 0, 65'535)},
       {"max_flows", number(&FlowConfig::max_flows, 1, 100'000'000)},
-      {"outbox_records", number(&FlowConfig::outbox_records, 1'024, 16'777'216, true)},
+      {"outbox_records", number(&FlowConfig::outbox_records, 1'024, kMaxOutbox, true)},
   };
   return keys;
 }
@@ -188,6 +189,7 @@ const Keys<FlowConfig>& flow_keys() {
 const Keys<JsonExportConfig>& json_export_keys() {
   static const Keys<JsonExportConfig> keys = {
       {"path", output(&JsonExportConfig::path)},
+      {"queue", number(&JsonExportConfig::queue, 0, kMaxOutbox)},
       {"max_batch_size", number(&JsonExportConfig::max_batch_size, 1, 65'536)},
       {"max_batch_interval", duration(&JsonExportConfig::max_batch_interval, 1ms, 60s)},
   };
@@ -218,6 +220,7 @@ const Keys<IpfixExportConfig>& ipfix_export_keys() {
       {"rotation_size", size(&C::rotation_size, 0, 1'024 * kGiB, false)},
       {"rotation_interval", duration(&C::rotation_interval, 0s, 8'760h)},
       {"rotation_keep", number(&C::rotation_keep, 1, 10'000)},
+      {"queue", number(&C::queue, 0, kMaxOutbox)},
       {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},
       {"max_batch_interval", duration(&C::max_batch_interval, 1ms, 60s)},
   };

@@ -50,6 +50,7 @@ class Reader {
   void read_export(const TomlEntry& entry);
   void check_output(const std::string& exporter, std::string_view key, const std::string& output,
                     std::string_view allowed);
+  void check_queue(const std::string& exporter, std::uint32_t queue);
 
   const TomlTable* table_of(const TomlEntry& entry, std::string_view name);
 
@@ -195,7 +196,24 @@ void Reader::check_output(const std::string& exporter, std::string_view key, con
                                      exporter, key, printable(output), other->second, key));
 }
 
+/// A queue is a share of the outbox.
+void Reader::check_queue(const std::string& exporter, std::uint32_t queue) {
+  constexpr std::uint32_t kShortest = 1'024;
+  const std::uint32_t longest = config_.flow.outbox_records;
+  if (queue == 0 || (queue >= kShortest && queue <= longest)) return;
+  const Place& place = places_.at(exporter);
+  file_ = place.file;
+  complain(
+      place.line,
+      fmt::format("{}.queue = {}: out of range; allowed: {} to {} (flow.outbox_records), 0 for all of these",
+                  exporter, queue, kShortest, longest));
+}
+
 void Reader::check_exporters() {
+  for (const auto& [name, settings] : config_.exporters.json)
+    check_queue("export.json." + name, settings.queue);
+  for (const auto& [name, settings] : config_.exporters.ipfix)
+    check_queue("export.ipfix." + name, settings.queue);
   for (const auto& [name, settings] : config_.exporters.json)
     check_output("export.json." + name, "path", settings.path,
                  "the absolute path of a file, \"-\" for standard output, \"journal\"");

@@ -229,8 +229,8 @@ std::uint64_t FlowTable::expiry_budget(std::uint64_t now_ns) {
   return std::min(most, usable - std::min(usable, pending));
 }
 
-bool FlowTable::expire(std::uint64_t now_ns) {
-  std::uint64_t budget = expiry_budget(now_ns);
+bool FlowTable::expire(std::uint64_t now_ns, std::uint64_t most) {
+  std::uint64_t budget = std::min(most, expiry_budget(now_ns));
   std::uint32_t entry = 0;
   while (budget > 0 && wheel_->take_due(now_ns, entry)) {
     const EntryState& flow = state(entry);

@@ -68,9 +68,9 @@ class FlowTable {
 
   /// Ends and cuts the flows whose time has come, all rows up to `now_ns` being merged. A burst comes in
   /// parts: at most half of an outbox at once, and no more than the slowest lane has room for while that lane
-  /// moves; the rest follows with the next calls, all of it after ten seconds. True when nothing was left
-  /// over.
-  bool expire(std::uint64_t now_ns);
+  /// moves; the rest follows with the next calls, all of it after ten seconds. Never more than `most`
+  /// records. True when nothing was left over.
+  bool expire(std::uint64_t now_ns, std::uint64_t most = UINT64_MAX);
 
   /// Closes up to `limit` flows with a forced end and says how many are left.
   std::uint32_t close_some(std::uint64_t limit);

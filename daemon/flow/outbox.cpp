@@ -28,7 +28,8 @@ LaneSlot* find_lane(const TableFile& file, std::string_view name) {
 
 }  // namespace
 
-Outbox::Outbox(const TableFile& file) : file_(file), mask_(file.header().outbox_records - 1) {
+Outbox::Outbox(const TableFile& file)
+    : file_(file), mask_(file.header().outbox_records - 1), share_(mask_ + 1) {
   // A record that was being written at a crash is written again by the journal, or never was.
   word(file_.header().outbox_writing).store(head());
 }
@@ -62,11 +63,22 @@ void Outbox::wake() {
   grown_.notify_all();
 }
 
-Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name) {
+Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name, std::uint64_t queue) {
   if (name.empty() || name.size() >= kLaneNameBytes)
     return failure("lane \"" + std::string(name) + "\": a name has 1 to 47 characters");
-  if (LaneSlot* slot = find_lane(file_, name)) return std::make_unique<OutboxCursor>(*this, *slot);
+  if (queue == 0 || queue > capacity()) queue = capacity();
+  LaneSlot* slot = find_lane(file_, name);
+  if (slot == nullptr) {
+    auto made = make_lane(name);
+    if (!made) return forward(std::move(made));
+    slot = *made;
+  }
+  share_ = std::min(share_, queue);
+  return std::make_unique<OutboxCursor>(*this, *slot, queue);
+}
 
+/// A lane that begins at head().
+Result<LaneSlot*> Outbox::make_lane(std::string_view name) {
   LaneSlot* slot = find_lane(file_, "");
   if (slot == nullptr) return failure("lane \"" + std::string(name) + "\": 32 exporters are the most");
   *slot = LaneSlot{};
@@ -76,7 +88,7 @@ Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name)
               name.size() - 1);  // the first byte last: it makes the slot used
   std::atomic_signal_fence(std::memory_order_release);
   slot->name[0] = name[0];
-  return std::make_unique<OutboxCursor>(*this, *slot);
+  return slot;
 }
 
 std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& names) {
@@ -104,13 +116,17 @@ std::uint64_t Outbox::slowest_pending() const {
   return most;
 }
 
-OutboxCursor::OutboxCursor(Outbox& outbox, LaneSlot& slot) : outbox_(outbox), slot_(slot) { rewind(); }
+OutboxCursor::OutboxCursor(Outbox& outbox, LaneSlot& slot, std::uint64_t queue)
+    : outbox_(outbox), slot_(slot), queue_(queue) {
+  rewind();
+}
 
 bool OutboxCursor::next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
                         const std::stop_token& stop) {
   RHEO_ASSERT(position_ == load_mark().position);
   batch.records.clear();
   while (wait_for_record(deadline_ns, stop)) {
+    skip_to_oldest();
     batch.first_position = position_;
     while (batch.records.size() < limit && position_ < outbox_.head()) {
       FlowRecord& record = batch.records.emplace_back();
@@ -121,8 +137,7 @@ bool OutboxCursor::next(FlowBatch& batch, std::size_t limit, std::uint64_t deadl
       sum_ = record.running_sum;
       ++position_;
     }
-    if (!batch.records.empty()) return true;
-    skip_overtaken(word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire));
+    if (!batch.records.empty()) return true;  // else the ring overtook us while we copied
   }
   return false;
 }
@@ -148,27 +163,33 @@ bool OutboxCursor::copy(std::uint64_t position, FlowRecord& record) const {
   return true;
 }
 
-/// The ring has overtaken us: go to the oldest record that is still whole. What lies between is the
-/// difference of the two running sums.
-void OutboxCursor::skip_overtaken(std::uint64_t writing) {
-  while (writing > position_ + outbox_.capacity()) {
-    // A little further than the oldest, so that the writer is not right behind us again.
-    const std::uint64_t oldest =
+/// Where the oldest record is that is still whole and may still wait. A record is there.
+std::uint64_t OutboxCursor::oldest() const {
+  const std::uint64_t writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire);
+  const std::uint64_t head = outbox_.head();
+  std::uint64_t oldest = head - std::min(head, queue_);
+  // A little further than the oldest in the ring, so that the writer is not right behind us again.
+  if (writing > position_ + outbox_.capacity()) {
+    const std::uint64_t whole =
         writing - outbox_.capacity() + std::min<std::uint64_t>(64, outbox_.capacity() / 2);
-    const std::uint64_t target = std::min(oldest, outbox_.head() - 1);
+    oldest = std::max(oldest, whole);
+  }
+  return std::clamp(oldest, position_, head - 1);
+}
+
+/// What lies between is the difference of the two running sums.
+void OutboxCursor::skip_to_oldest() {
+  for (std::uint64_t target = oldest(); target > position_; target = oldest()) {
     FlowRecord record;
-    if (copy(target, record)) {
-      const FlowCounts before = record.running_sum - record_counts(record);
-      const std::scoped_lock lock(mark_mutex_);
-      LaneMark mark = slot_.mark[slot_.current];
-      mark.losses.records += target - position_;
-      mark.losses.counts += before - sum_;
-      mark.position = position_ = target;
-      mark.sum = sum_ = before;
-      store_mark(mark);
-      return;
-    }
-    writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire);
+    if (!copy(target, record)) continue;  // the ring was faster
+    const FlowCounts before = record.running_sum - record_counts(record);
+    const std::scoped_lock lock(mark_mutex_);
+    LaneMark mark = slot_.mark[slot_.current];
+    mark.losses.records += target - position_;
+    mark.losses.counts += before - sum_;
+    mark.position = position_ = target;
+    mark.sum = sum_ = before;
+    store_mark(mark);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outbox: the bounded ring of finished records in the table's file. The collector appends and never waits;
-// each lane reads through an OutboxCursor at its own pace and acknowledges. Whoever is overtaken loses the
-// oldest.
+// each lane reads through an OutboxCursor at its own pace and acknowledges. Whoever is overtaken, or has more
+// records waiting than its queue may hold, loses the oldest.
 //
 // Records are copied word by word with relaxed atomics between two loads of the writer's position, so a
 // reader that was overtaken while copying notices and throws the copy away.
@@ -39,6 +39,9 @@ class Outbox {
   std::uint64_t head() const;
   std::uint64_t capacity() const { return mask_ + 1; }
 
+  /// How many records may wait for every lane: the shortest queue; without lanes the capacity.
+  std::uint64_t share() const { return share_; }
+
   /// FlowRecord::running_sum of the newest record. Collector's thread.
   FlowCounts sum() const;
 
@@ -49,9 +52,10 @@ class Outbox {
   /// Wakes waiting lanes. Collector's thread, once a batch.
   void wake();
 
-  /// The lane's place of an earlier process, or a new one at head(). Fails when kMaxLanes names are taken,
-  /// or the name is too long. Before the lanes run.
-  Result<std::unique_ptr<OutboxCursor>> open_cursor(std::string_view name);
+  /// The lane's place of an earlier process, or a new one at head(). `queue`: how many records may wait for
+  /// it, 0 or more than the capacity: the capacity. Fails when kMaxLanes names are taken, or the name is too
+  /// long. Before the lanes run.
+  Result<std::unique_ptr<OutboxCursor>> open_cursor(std::string_view name, std::uint64_t queue = 0);
 
   /// Forgets the lanes that are not in `names`. Before the lanes run.
   std::vector<RetiredLane> retire_lanes(const std::vector<std::string>& names);
@@ -62,8 +66,11 @@ class Outbox {
  private:
   friend class OutboxCursor;  // the two ends of one ring
 
+  Result<LaneSlot*> make_lane(std::string_view name);
+
   const TableFile& file_;
   std::uint64_t mask_;
+  std::uint64_t share_;
   std::mutex mutex_;  // for the wait only
   std::condition_variable_any grown_;
 };
@@ -71,7 +78,8 @@ class Outbox {
 /// A lane's end of the outbox.
 class OutboxCursor final : public RecordCursor {
  public:
-  OutboxCursor(Outbox& outbox, LaneSlot& slot);
+  /// `queue`: 1 to the outbox's capacity.
+  OutboxCursor(Outbox& outbox, LaneSlot& slot, std::uint64_t queue);
 
   bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
             const std::stop_token& stop) override;
@@ -85,12 +93,14 @@ class OutboxCursor final : public RecordCursor {
  private:
   bool wait_for_record(std::uint64_t deadline_ns, const std::stop_token& stop);
   bool copy(std::uint64_t position, FlowRecord& record) const;
-  void skip_overtaken(std::uint64_t writing);
+  std::uint64_t oldest() const;
+  void skip_to_oldest();
   void store_mark(const LaneMark& mark);
   LaneMark load_mark() const;
 
   Outbox& outbox_;
   LaneSlot& slot_;
+  const std::uint64_t queue_;
   std::uint64_t position_ = 0;     // of the next record to hand out
   FlowCounts sum_;                 // running sum before position_
   mutable std::mutex mark_mutex_;  // marks are asked from other threads too

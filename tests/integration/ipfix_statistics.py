@@ -82,9 +82,9 @@ def main():
         near, _ = rig.pair()
         rheod = rig.rheod(near, case, interfaces={"include": ["east"]},
                           datapath={"flow_cache_rows": 64, "evicted_ring": "64KiB"},
-                          flow={"max_record_interval": "1s", "outbox_records": 1024},
+                          flow={"max_record_interval": "1s"},
                           **{"export.ipfix.collector": {"endpoint": f"udp://127.0.0.1:{PORT}", "rate_limit": 150,
-                                                        "template_refresh": "1s"}})
+                                                        "queue": 1024, "template_refresh": "1s"}})
         file = rig.case_folder(case) / "messages.ipfix"
         collector = near.start([sys.executable, "-c", COLLECTOR, PORT, file], stdout=subprocess.PIPE)
         expect(collector.stdout.readline() == b"listening\n", "the collector does not listen")
@@ -93,6 +93,7 @@ def main():
         counters = wait_until_quiet(rheod)
         for name in ("datapath.evicted_full.packets", f"{LANE}.records_lost"):
             expect(counters[name] > 0, f"{name} is 0: the case shows nothing")
+        expect_equal(counters["lane.json.test.records_lost"], 0, "records that the other exporter lost")
         expect_told(counters, file)
         collector.kill()
     rig.end()

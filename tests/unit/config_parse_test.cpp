@@ -67,6 +67,7 @@ max_flows = 100000000
 outbox_records = 1024
 [export.json.a-b_9]
 path = "-"
+queue = 1024
 max_batch_size = 7
 max_batch_interval = "250ms"
 [export.ipfix.c]
@@ -91,6 +92,7 @@ tls_insecure_skip_verify = true
 rotation_size = "1MiB"
 rotation_interval = "1h"
 rotation_keep = 3
+queue = 1024
 max_batch_size = 8
 max_batch_interval = "5ms"
 )");
@@ -101,7 +103,7 @@ max_batch_interval = "5ms"
       .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
-      .exporters = {.json = {{"a-b_9", {"-", 7, 250ms}}},
+      .exporters = {.json = {{"a-b_9", {"-", 1'024, 7, 250ms}}},
                     .ipfix = {{"c",
                                {"tls://[2001:db8::1]:5000",
                                 0,
@@ -124,6 +126,7 @@ max_batch_interval = "5ms"
                                 1U << 20U,
                                 1h,
                                 3,
+                                1'024,
                                 8,
                                 5ms}}}},
   };
@@ -191,6 +194,16 @@ const Mistake kMistakes[] = {
     {"[flow]\nmax_flows = \"1M\"", "f:2: flow.max_flows = \"1M\": not an integer; allowed: 1 to 100000000"},
     {"[flow]\noutbox_records = 1025",
      "f:2: flow.outbox_records = 1025: not a power of two; allowed: powers of two from 1024 to 16777216"},
+    {"[export.json.a]\npath = \"-\"\nqueue = 100",
+     "f:1: export.json.a.queue = 100: out of range; allowed: 1024 to 65536 (flow.outbox_records), 0 for all "
+     "of "
+     "these"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nqueue = 4096\n[flow]\noutbox_records = 2048",
+     "f:1: export.ipfix.a.queue = 4096: out of range; allowed: 1024 to 2048 (flow.outbox_records), 0 for all "
+     "of "
+     "these"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\nqueue = 20000000",
+     "f:3: export.ipfix.a.queue = 20000000: out of range; allowed: 0 to 16777216"},
     {"[export.json.a]\npath = \"flows.json\"",
      "f:2: export.json.a.path = \"flows.json\": no place to write to; allowed: the absolute path of a file, "
      "\"-\" for standard output, \"journal\""},
@@ -314,7 +327,7 @@ TEST(ConfigParse, LaterFilesOverrideKeysMergeTablesAndReplaceArrays) {
   EXPECT_EQ(parsed.config.flow.tcp_timeout, 9s);
   EXPECT_EQ(parsed.config.flow.udp_timeout, 2s);
   EXPECT_THAT(parsed.config.interfaces.include, ElementsAre("c"));
-  EXPECT_EQ(parsed.config.exporters.json.at("x"), (JsonExportConfig{"-", 5, 1s}));
+  EXPECT_EQ(parsed.config.exporters.json.at("x"), (JsonExportConfig{"-", 0, 5, 1s}));
 }
 
 TEST(ConfigParse, ComplaintsNameTheFileTheyAreAbout) {

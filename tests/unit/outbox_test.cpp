@@ -87,6 +87,30 @@ TEST_F(OutboxTest, AnOvertakenLaneLosesTheOldestAndCountsThemExactly) {
   EXPECT_EQ(lane->losses().counts.l2_bytes, lane->losses().counts.packets * 114);
 }
 
+TEST_F(OutboxTest, MoreThanTheQueueHoldsIsLostOldestFirstAndCountedExactly) {
+  auto other = cursor("other");
+  EXPECT_EQ(outbox_.share(), 1'024U);
+  auto lane = outbox_.open_cursor("short", 100).value();
+  EXPECT_EQ(outbox_.share(), 100U);
+  for (std::uint64_t i = 1; i <= 100; ++i) put(i);
+  FlowBatch batch;
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 1U) << "exactly as many as may wait";
+  lane->rewind();
+  for (std::uint64_t i = 101; i <= 130; ++i) put(i);
+  ASSERT_TRUE(lane->next(batch, 1'000, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 31U);
+  EXPECT_EQ(batch.size(), 100U);
+  EXPECT_EQ(lane->losses().records, 30U);
+  EXPECT_EQ(lane->losses().counts.packets, 30U * 31U / 2);
+  put(131);  // behind a batch that is being sent
+  lane->acknowledge(batch.end_position(), {});
+  EXPECT_EQ(lane->pending(), 1U);
+  EXPECT_EQ(lane->losses().records, 30U);
+  ASSERT_TRUE(other->next(batch, 1'000, 0, {}));
+  EXPECT_EQ(batch.size(), 131U) << "a short queue is its lane's own";
+}
+
 TEST_F(OutboxTest, WhatALaneGivesUpIsCounted) {
   auto lane = cursor();
   put(5);
