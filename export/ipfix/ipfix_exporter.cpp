@@ -118,18 +118,29 @@ Status IpfixExporter::write(const FlowBatch& batch) {
   std::size_t taken = 0;
   const IpfixStatistics before = statistics_;
   Status sent = send(std::span(batch.records).subspan(done), taken);
+  if (sent) sent = transport_->confirm();
   if (!sent && transport_->takes_back_batch()) {
     statistics_ = before;
     return sent;
   }
+  if (!sent) taken = arrived_of(taken);
   sent_until_ = std::max(sent_until_, batch.first_position + done + taken);
   return sent;
 }
 
+/// Those of the records taken that lie before the first message which may not have arrived.
+std::size_t IpfixExporter::arrived_of(std::size_t taken) const {
+  const std::size_t lost = std::min(transport_->unconfirmed(), first_records_.size());
+  return lost == 0 ? taken : first_records_[first_records_.size() - lost];
+}
+
 Status IpfixExporter::send(std::span<const FlowRecord> records, std::size_t& taken) {
   refresh_where_due();
-  const IpfixSink sink = [this](std::span<const std::byte> message, std::uint32_t data_records) {
-    return send_message(message, data_records);
+  first_records_.clear();
+  const IpfixSink sink = [this, &taken](std::span<const std::byte> message, std::uint32_t data_records) {
+    Status sent = send_message(message, data_records);
+    if (sent) first_records_.push_back(taken);
+    return sent;
   };
   Status encoded = encoder_->encode(records, statistics_, sink, taken);
   statistics_.exported_records += taken;

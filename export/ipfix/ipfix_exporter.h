@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "daemon/base/snapshot.h"
 #include "daemon/model/metering.h"
@@ -59,6 +60,7 @@ class IpfixExporter final : public Exporter {
   void note_metering();
   bool is_refresh_due() const;
   void refresh_where_due();
+  std::size_t arrived_of(std::size_t taken) const;
   Status send(std::span<const FlowRecord> records, std::size_t& taken);
   Status send_message(std::span<const std::byte> message, std::uint32_t data_records);
   void keep_pace(std::uint32_t data_records);
@@ -68,11 +70,12 @@ class IpfixExporter final : public Exporter {
   std::unique_ptr<IpfixEncoder> encoder_;  // null before the first session
   std::size_t message_size_ = 0;           // of encoder_
   IpfixStatistics statistics_;
-  std::uint64_t sent_until_ = 0;          // position: what lies before it is with the collector
-  bool templates_told_ = false;           // the session has its templates
-  std::uint64_t templates_ns_ = 0;        // when templates, or options alone, were sent
-  std::uint64_t templates_messages_ = 0;  // statistics_.exported_messages when templates were sent
-  std::uint64_t pace_ns_ = 0;             // when the next message may go
+  std::vector<std::size_t> first_records_;  // of a batch's messages: how many were taken before each
+  std::uint64_t sent_until_ = 0;            // position: what lies before it is with the collector
+  bool templates_told_ = false;             // the session has its templates
+  std::uint64_t templates_ns_ = 0;          // when templates, or options alone, were sent
+  std::uint64_t templates_messages_ = 0;    // statistics_.exported_messages when templates were sent
+  std::uint64_t pace_ns_ = 0;               // when the next message may go
   std::atomic<bool> reopen_ = false;
 };
 

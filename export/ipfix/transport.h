@@ -85,6 +85,14 @@ class IpfixTransport {
   /// batch has to be sent again. Else messages that were sent before the failure stay sent.
   virtual bool takes_back_batch() const { return false; }
 
+  /// Once after each batch: waits until the collector's host has acknowledged all of it, within the write
+  /// timeout. A failure ends the session, as one of send() does. Only over TCP and TLS; nobody else can know.
+  virtual Status confirm() { return Done{}; }
+
+  /// After a failure, until the next prepare(): how many of the last messages sent since prepare() were not
+  /// acknowledged. They may never arrive, so their records have to be sent again.
+  virtual std::size_t unconfirmed() const { return 0; }
+
   /// Ends the session, if there is one; the next prepare() begins another, in a file that may have another
   /// inode (log rotation from outside), or at an address that the name has by then.
   virtual void close() = 0;

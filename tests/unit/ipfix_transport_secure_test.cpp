@@ -344,6 +344,21 @@ TEST_P(IpfixTls, ACollectorThatStopsReadingCostsTheWriteTimeout) {
   EXPECT_LT(since(start_ns), milliseconds(1'500));
 }
 
+TEST_P(IpfixTls, ABatchIsConfirmedWhenThePeerHasIt) {
+  const auto collector = start("server");
+  auto transport = make(options_to(collector->port()));
+  ASSERT_TRUE(transport->prepare());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(transport->send(message(16'384)));
+  const Status arrived = transport->confirm();
+  ASSERT_TRUE(arrived) << arrived.error().what;
+  collector->freeze();
+  std::size_t taken = 0;
+  ASSERT_EQ(transport->prepare().value(), false);
+  while (taken < 10'000 && transport->send(message(16'384))) ++taken;
+  EXPECT_GT(transport->unconfirmed(), 0U);
+  EXPECT_LT(transport->unconfirmed(), taken);
+}
+
 TEST_P(IpfixTls, APeerWithoutModernTlsIsSaid) {
   LoopbackSocket plain(SOCK_STREAM);
   ASSERT_TRUE(plain.listen());

@@ -83,7 +83,7 @@ TEST_F(IpfixTcp, ABlackHoleCostsTheConnectTimeout) {
   const auto prepared = make(options_)->prepare();
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().code, std::errc::timed_out);
-  EXPECT_THAT(prepared.error().what, HasSubstr("no answer within"));
+  EXPECT_THAT(prepared.error().what, HasSubstr("no answer within 300 ms"));
   EXPECT_GE(since(start), milliseconds(250));
   EXPECT_LT(since(start), milliseconds(1'500));
 }
@@ -147,6 +147,48 @@ TEST_F(IpfixTcp, LittleWaitsInsideAConnectionThatIsNotRead) {
   int unread = 0;
   ASSERT_EQ(::ioctl(peer.get(), FIONREAD, &unread), 0);
   EXPECT_LE(taken - static_cast<std::size_t>(unread), 256U << 10U) << unread << " bytes are with the peer";
+}
+
+TEST_F(IpfixTcp, ABatchIsConfirmedWhenThePeerHasIt) {
+  auto transport = make(options_);
+  ASSERT_TRUE(transport->prepare());
+  const UniqueFd peer = collector_.accept();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(transport->send(message(1'000)));
+  const Status arrived = transport->confirm();
+  ASSERT_TRUE(arrived) << arrived.error().what;
+  EXPECT_EQ(transport->unconfirmed(), 0U);
+
+  EXPECT_EQ(transport->prepare().value(), false);
+  ASSERT_TRUE(transport->send(message(1'000)));
+  ASSERT_TRUE(transport->confirm());
+  swallow_everything(peer.get());
+  ASSERT_TRUE(transport->send(message(1'000)));
+  ASSERT_TRUE(transport->send(message(1'000)));
+  const std::uint64_t start = monotonic_ns();
+  const Status lost = transport->confirm();
+  ASSERT_FALSE(lost);
+  EXPECT_THAT(lost.error().what, HasSubstr("the collector did not acknowledge what was sent within 300 ms"));
+  EXPECT_LT(since(start), milliseconds(1'500));
+  EXPECT_EQ(transport->unconfirmed(), 2U) << "of three";
+  transport->close();
+  EXPECT_EQ(transport->unconfirmed(), 2U);
+  EXPECT_EQ(transport->prepare().value(), true);
+  EXPECT_EQ(transport->unconfirmed(), 0U);
+}
+
+TEST_F(IpfixTcp, AStallTellsWhatHadArrived) {
+  auto transport = make(options_);
+  ASSERT_TRUE(transport->prepare());
+  UniqueFd peer = collector_.accept();
+  ASSERT_TRUE(transport->send(message(1'000)));
+  EXPECT_EQ(receive(peer.get(), 1'000).size(), 1'000U);
+  Status sent = Done{};
+  std::size_t taken = 0;
+  for (; taken < 10'000; ++taken)
+    if (sent = transport->send(message(16'384)); !sent) break;
+  ASSERT_EQ(sent.error().code, std::errc::timed_out);
+  const std::size_t unread = receive(peer.get(), 64U << 20U, milliseconds(200)).size();
+  EXPECT_EQ(transport->unconfirmed(), taken - unread / 16'384);
 }
 
 TEST_F(IpfixTcp, AResetMidMessageFailsItAndBeginsANewSession) {

@@ -28,7 +28,8 @@ class Deadline {
 
   /// An earlier one: a share of what is left.
   Deadline share(std::size_t parts) const {
-    return Deadline(left() / static_cast<std::int64_t>(std::max<std::size_t>(parts, 1)));
+    if (parts <= 1) return *this;
+    return Deadline(left() / static_cast<std::int64_t>(parts));
   }
 
   /// "5000 ms", the time there was.

@@ -300,6 +300,8 @@ void SecureChannel::say_goodbye() {
   ERR_clear_error();
 }
 
+std::uint64_t SecureChannel::octets_written() const { return BIO_number_written(SSL_get_wbio(ssl_.get())); }
+
 std::size_t SecureChannel::message_room() const { return DTLS_get_data_mtu(ssl_.get()); }
 
 }  // namespace rheo

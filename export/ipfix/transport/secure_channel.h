@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,6 +37,9 @@ class SecureChannel {
 
   /// The whole message, in one record.
   Status send(std::span<const std::byte> message, const Deadline& deadline);
+
+  /// What the socket was given so far, of handshake and records.
+  std::uint64_t octets_written() const;
 
   /// Fails if the collector ended the session or refused us.
   Status check_peer();

@@ -2,6 +2,7 @@
 #include <optional>
 #include <utility>
 
+#include "export/ipfix/transport/delivery.h"
 #include "export/ipfix/transport/secure_channel.h"
 #include "export/ipfix/transport/transports.h"
 
@@ -29,6 +30,8 @@ class SecureTransport final : public IpfixTransport {
 
   Result<bool> prepare() override;
   Status send(std::span<const std::byte> message) override;
+  Status confirm() override;
+  std::size_t unconfirmed() const override { return delivery_.unconfirmed(); }
   void close() override;
   std::size_t max_message_size() const override;
   bool unreliable() const override { return is_datagram(); }
@@ -37,16 +40,19 @@ class SecureTransport final : public IpfixTransport {
   bool is_too_old() const { return is_datagram() && session_end_.passed(); }
   bool is_datagram() const { return socket_options_.type == SOCK_DGRAM; }
   Status connect();
+  Status break_off(Status why);
 
   const IpfixTransportOptions options_;
   const SocketOptions socket_options_;
   Resolver resolver_;
   UniqueFd fd_;
   std::optional<SecureChannel> channel_;  // uses fd_
+  Delivery delivery_;
   Deadline session_end_{std::chrono::nanoseconds(0)};
 };
 
 Result<bool> SecureTransport::prepare() {
+  delivery_.begin();
   if (channel_ && !is_too_old() && channel_->check_peer()) return false;
   close();
   if (Status connected = connect(); !connected) return forward(std::move(connected));
@@ -76,13 +82,25 @@ Status SecureTransport::connect() {
 }
 
 Status SecureTransport::send(std::span<const std::byte> message) {
-  const std::string doing = "send to " + options_.endpoint.text;
-  if (!channel_) return failure(doing + ": not prepared");
+  if (!channel_) return failure("send to " + options_.endpoint.text + ": not prepared");
   Status sent = channel_->send(message, Deadline(options_.write_timeout));
-  if (sent) return Done{};
+  if (!sent) return break_off(std::move(sent));
+  delivery_.sent(channel_->octets_written());
+  return Done{};
+}
+
+Status SecureTransport::confirm() {
+  if (!channel_ || is_datagram()) return Done{};
+  Status arrived = wait_until_acknowledged(fd_.get(), Deadline(options_.write_timeout),
+                                           [this] { return channel_->check_peer(); });
+  return arrived ? arrived : break_off(std::move(arrived));
+}
+
+Status SecureTransport::break_off(Status why) {
+  if (!is_datagram()) delivery_.broke(fd_.get(), channel_->octets_written());
   channel_.reset();
   abort_connection(fd_);
-  return forward(std::move(sent), doing);
+  return forward(std::move(why), "send to " + options_.endpoint.text);
 }
 
 void SecureTransport::close() {

@@ -2,11 +2,14 @@
 #include "export/ipfix/transport/socket.h"
 
 #include <linux/sctp.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 namespace rheo {
 namespace {
@@ -21,6 +24,11 @@ constexpr int kProbeSeconds = 5;
 /// TCP: what a connection may hold that is not on its way yet. It is lost if the connection breaks, and a
 /// collector that stops reading is noticed when it is full.
 constexpr int kUnsentBytes = 128 * 1'024;
+
+/// How long until an acknowledgement is looked for again: a round trip on loopback, and no more than costs
+/// little of one over the world.
+constexpr std::chrono::microseconds kFirstLook(20);
+constexpr std::chrono::microseconds kLongestLook(2'000);
 
 bool set(int fd, int level, int name, int value) {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
@@ -88,11 +96,31 @@ Result<ConnectedSocket> connect_socket(const std::vector<SocketAddress>& address
   return last;
 }
 
-Status send_all(int fd, std::span<const std::byte> bytes, const Deadline& deadline) {
+std::uint64_t unacknowledged(int fd) {
+  int octets = 0;
+  return ::ioctl(fd, SIOCOUTQ, &octets) == 0 && octets > 0 ? static_cast<std::uint64_t>(octets) : 0;
+}
+
+/// No event tells when the last acknowledgement has come, so it is looked for: soon, then less often.
+Status wait_until_acknowledged(int fd, const Deadline& deadline, const std::function<Status()>& check) {
+  auto wait = kFirstLook;
+  while (unacknowledged(fd) != 0) {
+    if (Status good = check(); !good) return good;
+    if (deadline.passed())
+      return failure("the collector did not acknowledge what was sent within " + deadline.text(),
+                     std::errc::timed_out);
+    std::this_thread::sleep_for(wait);
+    wait = std::min(wait * 2, kLongestLook);
+  }
+  return Done{};
+}
+
+Status send_all(int fd, std::span<const std::byte> bytes, const Deadline& deadline, std::uint64_t& written) {
   while (!bytes.empty()) {
     const ssize_t count = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(count));
+      written += static_cast<std::uint64_t>(count);
       continue;
     }
     if (errno == EINTR) continue;

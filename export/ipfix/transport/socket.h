@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,8 +41,14 @@ struct ConnectedSocket {
 Result<ConnectedSocket> connect_socket(const std::vector<SocketAddress>& addresses,
                                        const SocketOptions& options, const Deadline& deadline);
 
-/// Sends all of it on a connected stream.
-Status send_all(int fd, std::span<const std::byte> bytes, const Deadline& deadline);
+/// Sends all of it on a connected stream. Adds to `written` what the kernel took, also on failure.
+Status send_all(int fd, std::span<const std::byte> bytes, const Deadline& deadline, std::uint64_t& written);
+
+/// Octets that a TCP socket was given and its peer has not acknowledged; of one that broke, when it did.
+std::uint64_t unacknowledged(int fd);
+
+/// Waits until that is nothing. `check` says whether the connection is still good.
+Status wait_until_acknowledged(int fd, const Deadline& deadline, const std::function<Status()>& check);
 
 /// Fails if a stream's other end has closed it or reset it. What it said is thrown away: collectors have
 /// nothing to say.

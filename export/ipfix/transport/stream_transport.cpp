@@ -17,6 +17,7 @@ std::size_t StreamTransport::max_message_size() const {
 }
 
 Result<bool> StreamTransport::prepare() {
+  delivery_.begin();
   if (fd_ && check_peer(fd_.get())) return false;
   fd_.reset();
   const Deadline deadline(options_.connect_timeout);
@@ -25,17 +26,31 @@ Result<bool> StreamTransport::prepare() {
   auto socket = connect_socket(*addresses, socket_options_, deadline);
   if (!socket) return forward(std::move(socket));
   fd_ = std::move(socket->fd);
+  written_ = 0;
   return true;
 }
 
 Status StreamTransport::send(std::span<const std::byte> message) {
-  const std::string doing = "send to " + options_.endpoint.text;
-  if (!fd_) return failure(doing + ": not prepared");
+  if (!fd_) return failure("send to " + options_.endpoint.text + ": not prepared");
   Status sent = check_peer(fd_.get());
-  if (sent) sent = send_all(fd_.get(), message, Deadline(options_.write_timeout));
-  if (sent) return Done{};
-  abort_connection(fd_);  // a part of the message is worth nothing
-  return forward(std::move(sent), doing);
+  if (sent) sent = send_all(fd_.get(), message, Deadline(options_.write_timeout), written_);
+  if (!sent) return break_off(std::move(sent));
+  delivery_.sent(written_);
+  return Done{};
+}
+
+Status StreamTransport::confirm() {
+  if (!fd_ || !tells_delivery()) return Done{};
+  Status arrived = wait_until_acknowledged(fd_.get(), Deadline(options_.write_timeout),
+                                           [this] { return check_peer(fd_.get()); });
+  return arrived ? arrived : break_off(std::move(arrived));
+}
+
+/// A part of a message is worth nothing, so the connection ends at once.
+Status StreamTransport::break_off(Status why) {
+  if (tells_delivery()) delivery_.broke(fd_.get(), written_);
+  abort_connection(fd_);
+  return forward(std::move(why), "send to " + options_.endpoint.text);
 }
 
 IpfixTransportPtr make_tcp_transport(const IpfixTransportOptions& options, SocketOptions socket) {
