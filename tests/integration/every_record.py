@@ -37,15 +37,15 @@ class Flow:
 
 
 class Ends:
-    """A flow's addresses: a pair that no other flow has."""
+    """A flow's addresses: a pair that no other flow has, of different last octets, which are the MACs' too."""
     number = 0
 
     def __init__(self, family):
         Ends.number += 1
         high, low = divmod(Ends.number, 250)
         self.family = family
-        self.pair = ((f"10.1.{high}.{low + 1}", f"10.2.{high}.{low + 1}") if family == 4 else
-                     (f"2001:db8:1::{Ends.number:x}", f"2001:db8:2::{Ends.number:x}"))
+        self.pair = ((f"10.1.{high}.{low + 1}", f"10.2.{high}.{(low + 99) % 250 + 1}") if family == 4 else
+                     (f"2001:db8:1::{Ends.number:x}", f"2001:db8:2::{Ends.number + 99:x}"))
 
     def packet(self, back, protocol, body):
         source, destination = reversed(self.pair) if back else self.pair

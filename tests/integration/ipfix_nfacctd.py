@@ -112,6 +112,7 @@ class Nfacctd:
     def records(self):
         shown = SHOWN_OF(self.variant)
         for flow in map(json.loads, self.printed.read_text().splitlines()):
+            flow.setdefault("vlan", flow.get("vlan_in"))  # the name since 1.7.8
             fields = {form: read(flow[where]) for form, (_, where, read) in OWN.items()
                       if form in shown and of_family(form, flow)}
             fields.update((form, read(flow[label(form)])) for form, (_, read) in MADE.items() if form in shown)

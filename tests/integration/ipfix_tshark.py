@@ -110,7 +110,8 @@ class FlowReader:
         elif name == "cflow.icmp_ipv6_code":
             self._icmp6(int(text), reverse_of(field) != 0)
         elif name in MPLS_SHIFTS:
-            self._label |= int(text) << MPLS_SHIFTS[name]
+            value = {"False": 0, "True": 1}.get(text) if text.isalpha() else int(text)  # words since 4.4
+            self._label |= value << MPLS_SHIFTS[name]
             if name == "cflow.mpls_bos":
                 self._put(("mplsTopLabelStackSection", False), self._label)
         elif name in ELEMENT_OF:
