@@ -20,12 +20,13 @@ namespace rheo::abi
 #endif
 
 /* The version in /sys/fs/bpf/rheo/v<schema> and in the flow table's header. */
-enum { ABI_SCHEMA = 1 };
+enum { ABI_SCHEMA = 2 };
 
 /* What a row's addresses are and what they were carried in (flow_key.kind). */
 enum flow_kind {
 	KIND_TUNNEL_MASK = 0x0f, /* enum tunnel_type */
 	KIND_IPV6 = 0x80,	 /* addresses are IPv6; else ::ffff:a.b.c.d */
+	KIND_FREED = 0x0f,	 /* no packet's: see flow_set */
 };
 
 enum tunnel_type {
@@ -147,9 +148,10 @@ ABI_ASSERT(sizeof(struct cold_row) == 64);
 
 /* A set of the flow cache: one line of tags, then the rows.
  *
- * tag[w] == 0: way w is free. The kernel sets it after writing the row; the
- * daemon clears it, in a generation that no program uses any more, when the row
- * has been merged. */
+ * tag[w] == 0: way w is free. The kernel sets it after writing the row; when the row has been
+ * merged the daemon makes its kind KIND_FREED and then clears the tag, in a generation that no
+ * program uses any more. The kind is so that a packet's row can be told by its key alone: no
+ * packet's key is that of a free row, nor of one that has never been used. */
 enum { FLOW_CACHE_WAYS = 4 };
 
 struct flow_set {
@@ -210,12 +212,12 @@ enum {
 /* What the parser needs to know. A port of 0 is an unused place; ports are in
  * host order. */
 struct parse_settings {
+	/* tunnel_port_bit() of every port below that is not 0: most packets are
+	 * known not to be tunnels by one test. */
+	__u64 tunnel_port_filter;
 	__u16 vxlan_ports[MAX_TUNNEL_PORTS];
 	__u16 geneve_ports[MAX_TUNNEL_PORTS];
 	__u16 wireguard_ports[MAX_TUNNEL_PORTS];
-	/* tunnel_port_bit() of every port above that is not 0: most packets are
-	 * known not to be tunnels by one test. */
-	__u64 tunnel_port_filter;
 	__u8 decapsulate_gre;
 	__u8 decapsulate_ipip;
 	__u8 zero[6];
@@ -238,16 +240,16 @@ static inline __u64 tunnel_port_bit(__u16 port)
 /* Constants of a loaded program, written between open and load into its
  * read-only data (`const volatile struct meter_settings settings`). */
 struct meter_settings {
-	struct parse_settings parse;
-	__u64 hash_seed[8];	 /* random, each odd */
+	__u64 hash_seed[7];	 /* random, each odd */
 	__u32 partition_sets;	 /* sets of one CPU's partition, a power of two */
 	__u32 partition_count;	 /* a CPU with a number from here on has no partition */
 	__u32 ring_wakeup_bytes; /* wake the collector when `evicted` holds more */
 	__u8 netns_number;	 /* high 8 bits of flow_key.link */
 	__u8 claim_partition;	 /* PREEMPT_RT: claim before use */
 	__u8 zero[2];
+	struct parse_settings parse;
 };
-ABI_ASSERT(sizeof(struct meter_settings) == 144);
+ABI_ASSERT(sizeof(struct meter_settings) == 136);
 
 #ifdef __cplusplus
 } // namespace rheo::abi

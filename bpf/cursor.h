@@ -79,7 +79,8 @@ BPF_INLINE void advance(struct cursor *c, __u64 bytes)
 #define WORD64(low_address, high_address) ((__u64)(low_address) | (__u64)(high_address) << 32)
 #define WORD32(low_address, high_address) ((__u32)(low_address) | (__u32)(high_address) << 16)
 #define WORD16(low_address, high_address) ((__u16)((low_address) | (high_address) << 8))
-/* The half of a word of memory that has the higher address. */
+/* The halves of a word of memory: that with the lower address, that with the higher. */
+#define LOWER32(word) ((__u32)(word))
 #define UPPER32(word) ((__u32)((word) >> 32))
 #else
 #define FROM_BE16(value)		  ((__u16)(value))
@@ -88,6 +89,7 @@ BPF_INLINE void advance(struct cursor *c, __u64 bytes)
 #define WORD64(low_address, high_address) ((__u64)(low_address) << 32 | (__u64)(high_address))
 #define WORD32(low_address, high_address) ((__u32)(low_address) << 16 | (__u32)(high_address))
 #define WORD16(low_address, high_address) ((__u16)((low_address) << 8 | (high_address)))
+#define LOWER32(word)			  ((__u32)((word) >> 32))
 #define UPPER32(word)			  ((__u32)(word))
 #endif
 

@@ -214,24 +214,93 @@ BPF_INLINE int meter_plain(struct metered *m, __u32 ifindex, const __u32 mode, c
 	return 1;
 }
 
-BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)
+/* Meters any plain packet: of several segments, with a tag beside its data, with a row yet to be
+ * made. False where it is not plain. */
+BPF_INLINE int try_plain(struct __sk_buff *skb, const __u32 mode)
 {
 	struct parse_input in;
 	struct metered m;
-	int version, done = 0;
 
 	if (!begin(&m, mode))
-		return VERDICT_NEXT;
+		return 1;
 	describe_packet(skb, &in, mode);
 	in.data = (const __u8 *)(long)skb->data;
 	in.end = (const __u8 *)(long)skb->data_end;
 	m.in = &in;
-	version = mode & METER_ETHERNET || begins_at_network(skb) ? plain_version(&in) : 0;
-	if (BPF_LIKELY(version == 4))
-		done = meter_plain(&m, skb->ifindex, mode, 4);
-	else if (version == 6)
-		done = meter_plain(&m, skb->ifindex, mode, 6);
-	if (BPF_UNLIKELY(!done))
+	if (!(mode & METER_ETHERNET) && !begins_at_network(skb))
+		return 0;
+	switch (plain_version(&in)) {
+	case 4:
+		return meter_plain(&m, skb->ifindex, mode, 4);
+	case 6:
+		return meter_plain(&m, skb->ifindex, mode, 6);
+	}
+	return 0;
+}
+
+/* Not inlined, so that the way of the usual packets is short and in one piece; their own functions,
+ * so that none has a stack deep enough to leave the one for copies too little. */
+__attribute__((noinline)) int meter_plain_packet(struct __sk_buff *skb, __u32 mode)
+{
+	const __u32 hooks = mode & METER_HOOKS;
+
+	return mode & METER_ETHERNET ? try_plain(skb, hooks | METER_ETHERNET)
+				     : try_plain(skb, hooks);
+}
+
+__attribute__((noinline)) int meter_plain_packet_rt(struct __sk_buff *skb, __u32 mode)
+{
+	const __u32 hooks = mode & METER_HOOKS;
+
+	return mode & METER_ETHERNET ? try_plain(skb, hooks | METER_ETHERNET | METER_RT)
+				     : try_plain(skb, hooks | METER_RT);
+}
+
+/* The IP version of a packet that may be usual: plain, one segment, no tag beside its data; 0 of
+ * any other. Fills `in`. */
+BPF_INLINE int usual_version(struct __sk_buff *skb, struct parse_input *in, const __u32 mode)
+{
+	in->data = (const __u8 *)(long)skb->data;
+	in->end = (const __u8 *)(long)skb->data_end;
+	in->link_layer = mode & METER_ETHERNET ? LINK_ETHERNET : LINK_IP;
+	in->ethertype = mode & METER_ETHERNET ? 0 : (__be16)skb->protocol;
+	in->gso_size = 0;
+	in->vlan_present = 0;
+	in->length = skb->len;
+	if (BPF_UNLIKELY(skb->gso_size) || BPF_UNLIKELY(skb->vlan_present))
+		return 0;
+	return mode & METER_ETHERNET || begins_at_network(skb) ? plain_version(in) : 0;
+}
+
+/* Counts a usual packet whose row is there. False where it is not: nothing was done then. */
+BPF_INLINE int meter_usual(struct __sk_buff *skb, struct parse_input *in, const __u32 mode,
+			   const int version)
+{
+	struct parsed_packet packet;
+	struct metered m;
+
+	if (parse_plain(in, &settings.parse, &packet, version) != PARSE_OK || !begin(&m, mode))
+		return 0;
+	m.in = in;
+	m.packet = &packet;
+	m.is_ipv6 = version == 6;
+	return add_to_row(&m, skb->ifindex, mode);
+}
+
+BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)
+{
+	struct parse_input in;
+	/* With METER_RT the partition is to be claimed first. */
+	const int version = mode & METER_RT ? 0 : usual_version(skb, &in, mode);
+
+	if (BPF_LIKELY(version == 4)) {
+		if (BPF_LIKELY(meter_usual(skb, &in, mode, 4)))
+			return VERDICT_NEXT;
+	} else if (version == 6) {
+		if (BPF_LIKELY(meter_usual(skb, &in, mode, 6)))
+			return VERDICT_NEXT;
+	}
+	if (!(mode & METER_RT ? meter_plain_packet_rt(skb, mode) : meter_plain_packet(skb, mode)))
 		meter_copy(skb, mode);
 	return VERDICT_NEXT;
 }

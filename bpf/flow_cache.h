@@ -35,8 +35,7 @@ BPF_INLINE __u64 flow_hash(const __u64 *word, const volatile __u64 *seed, int is
 		       seed[0];
 	}
 	hash += word[4] * seed[4] + word[5] * seed[5];
-	hash = (hash ^ hash >> 32) * seed[6];
-	return (hash ^ hash >> 29) * seed[7];
+	return (hash ^ hash >> 32) * seed[6];
 }
 
 BPF_INLINE __u32 flow_tag(__u64 hash)
@@ -50,35 +49,36 @@ BPF_INLINE __u32 flow_set_index(__u64 hash, __u32 sets)
 	return (__u32)(hash >> 40) & (sets - 1);
 }
 
-BPF_INLINE int row_has_key(const struct hot_row *row, const __u64 *word)
+/* `is_ipv6` is what the key's kind says: of IPv4 the words 0 and 2 are 0 in any row. */
+BPF_INLINE int row_has_key(const struct hot_row *row, const __u64 *word, int is_ipv6)
 {
 	const __u64 *key = (const __u64 *)(const void *)row;
+	const __u64 differences =
+		(key[1] ^ word[1]) | (key[3] ^ word[3]) | (key[4] ^ word[4]) | (key[5] ^ word[5]);
 
-	return !((key[0] ^ word[0]) | (key[1] ^ word[1]) | (key[2] ^ word[2]) | (key[3] ^ word[3]) |
-		 (key[4] ^ word[4]) | (key[5] ^ word[5]));
+	return !(is_ipv6 ? differences | (key[0] ^ word[0]) | (key[2] ^ word[2]) : differences);
 }
 
-/* The way where a row is looked for first, and put if it is free. That it need not be read from the
- * tags lets the processor fetch the row while it still waits for them. */
+/* The way where a row is looked for first, without a look at the tags, and put if it is free. */
 BPF_INLINE __u32 flow_way(__u64 hash)
 {
-	return (__u32)(hash >> 4) & (FLOW_CACHE_WAYS - 1);
+	return (__u32)(hash >> 38) & (FLOW_CACHE_WAYS - 1);
 }
 
 /* The way that holds a key, or FLOW_CACHE_WAYS. */
-BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u64 hash)
+BPF_INLINE __u32 find_way(const struct flow_set *set, const __u64 *word, __u64 hash, int is_ipv6)
 {
 	const __u32 tag = flow_tag(hash);
 	const __u32 first = flow_way(hash);
 	__u32 way;
 
-	if (BPF_LIKELY(set->tag[first] == tag) && BPF_LIKELY(row_has_key(&set->hot[first], word)))
+	if (BPF_LIKELY(row_has_key(&set->hot[first], word, is_ipv6)))
 		return first;
 #ifdef __bpf__
 #pragma unroll
 #endif
 	for (way = 0; way < FLOW_CACHE_WAYS; way++) {
-		if (set->tag[way] == tag && BPF_LIKELY(row_has_key(&set->hot[way], word)))
+		if (set->tag[way] == tag && BPF_LIKELY(row_has_key(&set->hot[way], word, is_ipv6)))
 			return way;
 	}
 	return FLOW_CACHE_WAYS;

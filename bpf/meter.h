@@ -138,7 +138,7 @@ BPF_INLINE void fill_way(struct flow_set *set, __u32 way, __u32 tag, const struc
 BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct metered *m,
 			    const __u32 mode)
 {
-	__u32 way = find_way(set, m->word, hash);
+	__u32 way = find_way(set, m->word, hash, m->is_ipv6);
 	const int found = way < FLOW_CACHE_WAYS;
 	struct hot_row *row;
 
@@ -149,6 +149,7 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 	KEEP_UNKNOWN(way);
 	way &= FLOW_CACHE_WAYS - 1;
 	row = &set->hot[way];
+	KEEP_UNKNOWN(row);
 	if (BPF_LIKELY(found) && BPF_LIKELY(!row_is_over(row, m->packet))) {
 		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
 		return 1;
@@ -166,11 +167,12 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 /* The set for a hash in this CPU's partition, NULL where the CPU has none. */
 BPF_INLINE struct flow_set *set_for(__u64 hash, const struct metered *m)
 {
+	const __u32 sets = settings.partition_sets;
 	__u32 index;
 
 	if (!m->generation || m->cpu >= settings.partition_count)
 		return 0;
-	index = m->cpu * settings.partition_sets + flow_set_index(hash, settings.partition_sets);
+	index = m->cpu * sets + flow_set_index(hash, sets);
 	return bpf_map_lookup_elem(m->generation, &index);
 }
 
@@ -190,8 +192,8 @@ BPF_INLINE int count_packet(const struct metered *m, const __u32 mode)
 	return counted;
 }
 
-/* Counts a parsed packet: what begin() sets, input, packet, frame, is_copy and is_ipv6 are set. */
-BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
+/* What is counted, and under which key. */
+BPF_INLINE void describe_count(struct metered *m, __u32 ifindex)
 {
 	const __u32 link = (ifindex & 0xffffff) | (__u32)settings.netns_number << 24;
 
@@ -202,10 +204,45 @@ BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
 	m->word[3] = m->packet->word[3];
 	m->word[4] = m->packet->word[4] | WORD64(0, link);
 	m->word[5] = m->packet->word[5];
+}
+
+/* Counts a parsed packet: what begin() sets, input, packet, frame, is_copy and is_ipv6 are set. */
+BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
+{
+	describe_count(m, ifindex);
 	BUMP(m->counters->seen_packets, m->octets.packets, mode);
 	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
 	if (BPF_UNLIKELY(!count_packet(m, mode)))
 		count_drop(m->counters, DROP_EVICTED_FULL, m->octets.packets, m->octets.l2, mode);
+}
+
+/* Adds a packet to the row of its flow, and counts it as seen, if there is a row that takes it.
+ * False where there is none: nothing was done then. What begin() sets, input, packet and is_ipv6
+ * are set. */
+BPF_INLINE int add_to_row(struct metered *m, __u32 ifindex, const __u32 mode)
+{
+	struct flow_set *set;
+	struct hot_row *row;
+	__u64 hash;
+	__u32 way;
+
+	describe_count(m, ifindex);
+	hash = flow_hash(m->word, settings.hash_seed, m->is_ipv6);
+	set = set_for(hash, m);
+	if (BPF_UNLIKELY(!set))
+		return 0;
+	way = find_way(set, m->word, hash, m->is_ipv6);
+	if (BPF_UNLIKELY(way >= FLOW_CACHE_WAYS))
+		return 0;
+	KEEP_UNKNOWN(way);
+	row = &set->hot[way & (FLOW_CACHE_WAYS - 1)];
+	KEEP_UNKNOWN(row);
+	if (BPF_UNLIKELY(row_is_over(row, m->packet)))
+		return 0;
+	BUMP(m->counters->seen_packets, m->octets.packets, mode);
+	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
+	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
+	return 1;
 }
 
 BPF_INLINE void describe_packet(const struct __sk_buff *skb, struct parse_input *in,
@@ -216,7 +253,7 @@ BPF_INLINE void describe_packet(const struct __sk_buff *skb, struct parse_input 
 	in->gso_size = skb->gso_size;
 	in->gso_segs = in->gso_size ? skb->gso_segs : 0;
 	in->ethertype = (__be16)skb->protocol;
-	in->vlan_present = skb->vlan_present != 0;
+	in->vlan_present = skb->vlan_present;
 	in->vlan_tci = (__u16)skb->vlan_tci;
 	in->link_layer = mode & METER_ETHERNET ? LINK_ETHERNET : LINK_IP;
 }

@@ -39,10 +39,10 @@ struct parse_input {
 	__u32 length;	 /* of the packet, link header included, FCS not */
 	__u32 gso_size;	 /* 0 unless the packet stands for several segments */
 	__u32 gso_segs;
-	__be16 ethertype;  /* LINK_IP: tells MPLS from IP; may be 0 */
-	__u16 vlan_tci;	   /* of the tag that is not in data */
-	__u8 vlan_present; /* there is one; it is the outermost */
-	__u8 link_layer;   /* enum link_layer */
+	__u32 vlan_present; /* 1: there is a tag that is not in data, the outermost; else 0 */
+	__u16 vlan_tci;	    /* its */
+	__be16 ethertype;   /* LINK_IP: tells MPLS from IP; may be 0 */
+	__u8 link_layer;    /* enum link_layer */
 };
 
 enum fragment_place {
@@ -96,7 +96,7 @@ namespace rheo::abi
 /* Octets of a packet whose headers were not understood. */
 BPF_INLINE __u64 unparsed_octets(const struct parse_input *in)
 {
-	return (__u64)in->length + (in->vlan_present ? 4 : 0);
+	return (__u64)in->length + (in->vlan_present << 2);
 }
 
 /* Octets of a parsed packet. A packet with gso_size stands for segments that
@@ -104,7 +104,7 @@ BPF_INLINE __u64 unparsed_octets(const struct parse_input *in)
 BPF_INLINE void count_octets(const struct parse_input *in, const struct parsed_packet *packet,
 			     struct octets *octets)
 {
-	const __u32 tag = in->vlan_present ? 4 : 0;
+	const __u32 tag = in->vlan_present << 2;
 	__u32 segments = in->gso_segs;
 
 	octets->packets = 1;

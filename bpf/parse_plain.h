@@ -67,20 +67,21 @@ BPF_INLINE int plain_version(const struct parse_input *in)
 /* Puts the end with the lower address and port first. `ports` as in memory. */
 BPF_INLINE __u32 sort_ipv4(struct parsed_packet *out, const __u8 *addresses, __u32 ports)
 {
-	const __u64 pair = FROM_BE64(LOAD_AS(__u64, addresses));
-	const __u64 port = FROM_BE32(ports);
-	/* Ends of 48 bits: the difference's sign is that of the comparison. */
-	__u64 difference = (pair << 32 >> 16 | (port & 0xffff)) - (pair >> 32 << 16 | port >> 16);
-	__u64 sorted;
+	__u64 pair = LOAD_AS(__u64, addresses);
+	const __u64 numbers = FROM_BE64(pair);
+	const __u32 port = FROM_BE32(ports);
+	/* Its sign is that of the comparison: ports differ by less than addresses count for here.
+	 */
+	__u64 difference = (((__u32)numbers - (numbers >> 32)) << 16) + (__u16)port - (port >> 16);
 	__u32 turn;
 
 	KEEP_UNKNOWN(difference);
 	out->direction = (__u8)(difference >> 63);
 	turn = out->direction * 32u;
-	sorted = pair << turn | pair >> (-turn & 63);
+	pair = pair << turn | pair >> (-turn & 63);
 	out->word[0] = out->word[2] = 0;
-	out->word[1] = WORD64(WORD32(0, 0xffff), FROM_BE32((__u32)(sorted >> 32)));
-	out->word[3] = WORD64(WORD32(0, 0xffff), FROM_BE32((__u32)sorted));
+	out->word[1] = WORD64(WORD32(0, 0xffff), LOWER32(pair));
+	out->word[3] = WORD64(WORD32(0, 0xffff), UPPER32(pair));
 	turn >>= 1;
 	return ports << turn | ports >> (-turn & 31);
 }
@@ -169,8 +170,10 @@ BPF_INLINE int parse_plain(const struct parse_input *in,
 		if (transport + TCP_BYTES > in->end)
 			return PARSE_COPY;
 		payload = read_tcp(transport, &out->tcp_flags);
+		if (BPF_UNLIKELY(payload + ip.bytes + offset > in->length))
+			return PARSE_COPY;
 		bytes = TCP_BYTES;
-	} else if (ip.protocol != PROTOCOL_UDP || may_be_tunnel(settings, FROM_BE32(ports))) {
+	} else if (ip.protocol != PROTOCOL_UDP || may_be_tunnel(settings, ports)) {
 		return PARSE_COPY;
 	}
 	if (ip.length < ip.bytes + bytes || (__u64)ip.length + offset > in->length)
@@ -183,8 +186,7 @@ BPF_INLINE int parse_plain(const struct parse_input *in,
 					WORD16(ip.protocol, version == 4 ? 0 : KIND_IPV6)));
 	out->l3_offset = offset;
 	out->l3_length = ip.length;
-	payload += offset + ip.bytes;
-	out->payload_offset = payload < in->length ? payload : in->length;
+	out->payload_offset = offset + ip.bytes + payload;
 	out->marks = 0;
 	out->fragment = FRAGMENT_NONE;
 	out->fragment_id = 0;

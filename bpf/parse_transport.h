@@ -107,13 +107,28 @@ BPF_INLINE int is_one_of(const volatile __u16 *ports, __u16 port)
 	return 0;
 }
 
-/* May a UDP packet of these ports (host order, the source's above) be a tunnel's,
- * or WireGuard's? Its bytes may differ. */
+/* tunnel_port_place() of two ports as they are in memory: the source's in the low 6 bits, the
+ * destination's in bits 16 to 21. */
+BPF_INLINE __u32 tunnel_port_places(__u32 ports)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return ports ^
+	       ports >> 10; /* the same bits, the bytes of each port having changed places */
+#else
+	const __u32 places = tunnel_port_place(ports);
+
+	return places << 16 | places >> 16;
+#endif
+}
+
+/* May a UDP packet of these ports, as they are in memory, be a tunnel's, or WireGuard's? Its bytes
+ * may differ. */
 BPF_INLINE int may_be_tunnel(const volatile struct parse_settings *settings, __u32 ports)
 {
 	const __u64 filter = settings->tunnel_port_filter;
-	const __u32 bits = tunnel_port_place(ports);
-	const __u16 source = (__u16)(ports >> 16), destination = (__u16)ports;
+	const __u32 bits = tunnel_port_places(ports);
+	const __u16 source = (__u16)(FROM_BE32(ports) >> 16);
+	const __u16 destination = (__u16)FROM_BE32(ports);
 
 	if (BPF_LIKELY(!((filter >> (bits & 63) | filter >> (bits >> 16 & 63)) & 1)))
 		return 0;
@@ -198,7 +213,7 @@ BPF_INLINE int parse_transport(const struct cursor *c, const struct ip_header *i
 		return PARSE_OK;
 	}
 	read_transport(c, ip, header, bytes, transport);
-	if (ip->protocol == PROTOCOL_UDP && may_be_tunnel(settings, load_be32(header)))
+	if (ip->protocol == PROTOCOL_UDP && may_be_tunnel(settings, LOAD_AS(__u32, header)))
 		transport->may_be_tunnel = !ip->fragment;
 	return PARSE_OK;
 }

@@ -141,7 +141,9 @@ void Generations::release(const RowPlace& place) {
   // A journal may name a place in maps that are gone with their pins.
   if (place.generation >= 2 || place.way >= abi::FLOW_CACHE_WAYS || place.position >= sets_) return;
   auto* const sets = reinterpret_cast<abi::flow_set*>(inner_[place.generation].mapping.data());
-  std::atomic_ref(sets[place.position].tag[place.way]).store(0, std::memory_order_release);
+  abi::flow_set& set = sets[place.position];
+  set.hot[place.way].key.kind = abi::KIND_FREED;
+  std::atomic_ref(set.tag[place.way]).store(0, std::memory_order_release);
 }
 
 }  // namespace rheo

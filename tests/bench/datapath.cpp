@@ -64,7 +64,7 @@ std::vector<unsigned char> udp_frame() {
 
 meter_settings settings_for(std::uint32_t sets) {
   meter_settings settings{};
-  for (unsigned i = 0; i < 8; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
+  for (unsigned i = 0; i < 7; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
   settings.parse.vxlan_ports[0] = 4789;
   settings.parse.vxlan_ports[1] = 8472;
   settings.parse.geneve_ports[0] = 6081;

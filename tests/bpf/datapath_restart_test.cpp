@@ -16,7 +16,7 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   auto datapath = load();
   ASSERT_TRUE(datapath);
   send_udp("veth_a", 300, 30);
-  EXPECT_NE(all_notes(*datapath).find("going on with the maps pinned in " + options_.pin_directory + "/v1"),
+  EXPECT_NE(all_notes(*datapath).find("going on with the maps pinned in " + options_.pin_directory + "/v2"),
             std::string::npos);
   const std::string old_programs = attached_to("veth_a");
   const Status attached = datapath->attach(target("veth_a"));
@@ -35,7 +35,7 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   datapath->detach_all();
   expect_bare("veth_a");
   datapath->remove_pins();
-  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v1")) << run("find " + folder_);
+  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v2")) << run("find " + folder_);
 }
 
 TEST_P(DatapathHooks, NoPacketIsMissedOrCountedTwiceWhileTakingOver) {
@@ -91,7 +91,7 @@ TEST_P(DatapathHooks, AnInterfaceThatIsNotWantedAnyMoreIsDetached) {
 TEST_P(DatapathHooks, AnInterfaceThatIsGoneIsForgotten) {
   kill_child(start_child(options_, {"veth_a"}));
   const std::string link =
-      options_.pin_directory + "/v1/link_" + std::to_string(index_of("veth_a")) + "_ingress";
+      options_.pin_directory + "/v2/link_" + std::to_string(index_of("veth_a")) + "_ingress";
   EXPECT_EQ(std::filesystem::exists(link), GetParam() == Hook::tcx);
   run("ip link del veth_a");
   auto datapath = load();
@@ -99,7 +99,7 @@ TEST_P(DatapathHooks, AnInterfaceThatIsGoneIsForgotten) {
   EXPECT_FALSE(std::filesystem::exists(link));
   datapath->detach_all();
   datapath->remove_pins();
-  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v1")) << run("find " + folder_);
+  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v2")) << run("find " + folder_);
 }
 
 TEST_P(DatapathHooks, TheOtherHookTakesOver) {
@@ -173,7 +173,7 @@ TEST_F(DatapathSandbox, EverySizeIsPartOfTheGeometry) {
 
 TEST_F(DatapathSandbox, PinsThatWereCutShortAreReplaced) {
   load();
-  ASSERT_EQ(::unlink((options_.pin_directory + "/v1/flow_cache").c_str()), 0);
+  ASSERT_EQ(::unlink((options_.pin_directory + "/v2/flow_cache").c_str()), 0);
   auto datapath = load();
   ASSERT_TRUE(datapath);
   ASSERT_TRUE(datapath->attach(target("veth_a")));
@@ -186,7 +186,7 @@ TEST_F(DatapathSandbox, PinsThatWereCutShortAreReplaced) {
 
 TEST_F(DatapathSandbox, AForeignMapInAPinsPlaceIsRefused) {
   load();
-  const std::string pins = options_.pin_directory + "/v1";
+  const std::string pins = options_.pin_directory + "/v2";
   ASSERT_EQ(::rename((pins + "/counters").c_str(), (pins + "/evicted").c_str()), 0);
   const auto datapath = Datapath::load(options_);
   ASSERT_FALSE(datapath);

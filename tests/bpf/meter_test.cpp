@@ -169,7 +169,7 @@ class Meter {
  private:
   meter_settings settings() const {
     meter_settings result{};
-    for (unsigned i = 0; i < 8; ++i) result.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (2 * i + 3)) | 1;
+    for (unsigned i = 0; i < 7; ++i) result.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (2 * i + 3)) | 1;
     result.parse.vxlan_ports[0] = 4789;
     result.parse.wireguard_ports[0] = 51820;
     result.parse.tunnel_port_filter = tunnel_port_bit(4789) | tunnel_port_bit(51820);
