@@ -6,7 +6,7 @@ import json
 import time
 
 import every_record
-from ipfix_expected import BIFLOWS, PROFILES, by_key, expect_every_kind, expect_same, expected_records
+from ipfix_expected import BIFLOWS, PROFILES, by_key, expect_every_kind, expect_same, expect_told, expected_records
 from rig import expect, expect_equal, losses
 
 FIRST_PORT = 4739  # of the variants, in their order
@@ -58,4 +58,5 @@ class Comparison:
             with self._rig.case(f"{label}, {name_of(variant)}"):
                 expect(variant in self._read, "there is nothing to compare")
                 wanted = expected_records(self._json, *variant)
-                expect_same(wanted, by_key(self._read[variant]()), shown(variant), exact)
+                told = expect_same(wanted, by_key(self._read[variant]()), shown(variant), exact)
+                expect_told(shown(variant), told)
