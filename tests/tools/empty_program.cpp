@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// empty_program: has a program that does nothing run on every packet that leaves an interface (TCX), until its
-// standard input ends: what any program there costs, whatever it does. Prints "attached". One thread.
+// empty_program: has a program that does nothing run on every packet that leaves an interface (TCX), until
+// its standard input ends: what any program there costs, whatever it does. Prints "attached". One thread.
 #include <bpf/bpf.h>
 #include <fmt/core.h>
 #include <linux/bpf.h>
