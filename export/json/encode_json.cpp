@@ -13,6 +13,7 @@
 #include "daemon/model/community_id.h"
 #include "daemon/model/names.h"
 #include "export/flow_fields.h"
+#include "export/flow_text.h"
 #include "export/json/json_text.h"
 
 namespace rheo {
@@ -35,10 +36,6 @@ std::array<Key, kFieldCount> render_keys() {
   return keys;
 }
 
-// The words for a set of bits, from bit 0 up.
-constexpr std::array<std::string_view, 2> kHookNames = {"ingress", "egress"};
-constexpr std::array<std::string_view, 4> kMarkNames = {"fragment", "truncated", "wireguard", "undecoded"};
-
 std::array<std::string, 9> tcp_flag_names() {
   std::array<std::string, 9> names;
   for (unsigned bit = 0; bit < names.size(); ++bit)
@@ -47,33 +44,6 @@ std::array<std::string, 9> tcp_flag_names() {
 }
 
 constexpr std::size_t kMaxNameBytes = 255;  // of an interface; the kernel's own limit is 15
-
-bool has_ports(std::uint8_t protocol) {
-  switch (protocol) {
-    case IPPROTO_TCP:
-    case IPPROTO_UDP:
-    case IPPROTO_UDPLITE:
-    case IPPROTO_SCTP:
-    case IPPROTO_DCCP:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool is_icmp(std::uint8_t protocol) { return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6; }
-
-/// Address holds both families; a mapped one is IPv4's.
-bool holds_ipv6(const Address& address) {
-  constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return !std::equal(mapped.begin(), mapped.end(), address.begin());
-}
-
-bool always_has_id(TunnelType type) {
-  return type == TunnelType::vxlan || type == TunnelType::geneve || type == TunnelType::nvgre;
-}
-
-std::string_view family_name(bool ipv6) { return ipv6 ? "ipv6" : "ipv4"; }
 
 std::uint16_t host_order(std::uint16_t be) { return ntohs(be); }
 

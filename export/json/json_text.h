@@ -39,17 +39,12 @@ class JsonText {
   /// "0011223344556677"
   void hex(std::uint64_t value);
 
-  /// "2026-01-02T03:04:05.000000006Z" of nanoseconds since 1970.
+  /// As put_time(), put_address() and put_mac().
   void time(std::uint64_t ns);
-
-  /// As address_text() and mac_text().
   void address(const Address& address, bool ipv6);
   void mac(const MacAddress& mac);
 
  private:
-  void ipv4(const std::uint8_t* bytes);
-  void ipv6(const Address& address);
-
   char* at_;
 };
 
