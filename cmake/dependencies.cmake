@@ -11,6 +11,9 @@ pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
 pkg_check_modules(LIBFIXBUF REQUIRED IMPORTED_TARGET libfixbuf>=2.4)
 pkg_check_modules(GLIB REQUIRED IMPORTED_TARGET glib-2.0)  # libfixbuf calls it without linking it
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
+pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++>=1.51)
+pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.85)
+find_package(ZLIB REQUIRED)
 
 # BPF programs are compiled by clang whatever compiles the rest.
 find_program(RHEO_BPF_CLANG NAMES clang-14 clang-19 clang-17 clang REQUIRED)

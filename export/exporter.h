@@ -5,6 +5,10 @@
 // of it has a deadline. It owns its connection or file: a lost one is reopened on the next write.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <string>
+
 #include "daemon/base/result.h"
 #include "daemon/model/flow_batch.h"
 
@@ -35,6 +39,15 @@ class Exporter {
   /// About once a second while no record comes: whatever is due by time. After a failure it is called again
   /// when the lane has waited.
   virtual Status idle() { return Done{}; }
+
+  /// After a failed write: how long the far side wants to be left alone; 0: it did not say.
+  virtual std::chrono::nanoseconds retry_after() const { return std::chrono::nanoseconds(0); }
+
+  /// After a write: what the far side said that somebody should read, once for each cause; "" for nothing.
+  virtual std::string take_notice() { return {}; }
+
+  /// Records of successful writes that the far side said it did not keep. Any thread.
+  virtual std::uint64_t records_rejected() const { return 0; }
 
   /// Where what was written ends; stored with the lane's acknowledgement.
   virtual FileMark mark() const { return {}; }

@@ -33,8 +33,6 @@ inline constexpr std::array<std::string_view, 2> kHookNames = {"ingress", "egres
 inline constexpr std::array<std::string_view, 4> kMarkNames = {"fragment", "truncated", "wireguard",
                                                                "undecoded"};
 
-inline constexpr std::size_t kTcpFlagCount = 9;
-
 bool has_ports(std::uint8_t protocol);
 bool is_icmp(std::uint8_t protocol);
 

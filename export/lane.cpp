@@ -61,6 +61,7 @@ LaneCounters Lane::counters() const {
           .writes_failed = writes_failed_,
           .records_pending = cursor_->pending(),
           .records_lost = losses.records,
+          .records_rejected = exporter_->records_rejected(),
           .lost = losses.counts};
 }
 
@@ -95,6 +96,9 @@ void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
   RHEO_FAULT_POINT("lane-taken");
   const Status written = exporter_->write(batch);
   RHEO_FAULT_POINT("lane-written");
+  if (const std::string notice = exporter_->take_notice(); !notice.empty())
+    log::write(log::Priority::warning, fmt::format("{}: {}", options_.name, notice),
+               {{"RHEO_EXPORTER", options_.name}});
   if (written) return succeeded(batch);
   if (written.error().code == std::errc::bad_message) return given_up(batch, written.error());
   cursor_->rewind();
@@ -168,8 +172,9 @@ void Lane::given_up(const FlowBatch& batch, const Error& error) {
 
 void Lane::failed(const Error& error, const std::stop_token& stop) {
   ++writes_failed_;
-  const auto wait = retry_;
-  retry_ = std::min(retry_ * 2, options_.longest_retry);
+  const auto asked = exporter_->retry_after();  // the far side knows better than our doubling
+  const auto wait = asked.count() > 0 ? asked : retry_;
+  if (asked.count() == 0) retry_ = std::min(retry_ * 2, options_.longest_retry);
   if (!std::exchange(failing_, true)) {
     log::write(log::Priority::error,
                fmt::format("{}: {}, trying again in {}; records wait in the outbox", options_.name,
@@ -178,7 +183,10 @@ void Lane::failed(const Error& error, const std::stop_token& stop) {
   }
   // A stop ends the wait, so that there is one more attempt; then at the first pace until its deadline.
   if (stop.stop_requested()) return wait_until(after_now(options_.first_retry), stop);
-  std::uniform_int_distribution<std::int64_t> jittered(wait.count() * 3 / 4, wait.count());
+  // Somebody's wish is lengthened, our own pace is shortened.
+  const auto [least, most] = asked.count() > 0 ? std::pair(wait.count(), wait.count() * 5 / 4)
+                                               : std::pair(wait.count() * 3 / 4, wait.count());
+  std::uniform_int_distribution<std::int64_t> jittered(least, most);
   wait_until(after_now(std::chrono::nanoseconds(jittered(random_))), stop);
 }
 

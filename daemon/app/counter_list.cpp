@@ -69,6 +69,7 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
     list.add(name + ".writes_failed", lane.writes_failed);
     list.add(name + ".records_pending", lane.records_pending);
     list.add(name + ".records_lost", lane.records_lost);
+    list.add(name + ".records_rejected", lane.records_rejected);
     list.add_counts(name + ".lost", lane.lost);
   }
   return list.take();

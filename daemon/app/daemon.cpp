@@ -81,10 +81,10 @@ Status Daemon::build() {
     log::warning("{}; starting with an empty table", *table_->file().set_aside());
   if (auto loaded = load_datapath(); !loaded) return loaded;
 
-  ExportConfig exporters = config_.exporters;
-  if (wants_default_output(config_)) exporters.json["stdout"] = {.path = "-"};
-  auto lanes = Lanes::start(exporters, config_.flow.community_id_seed, table_->outbox(),
-                            {.links = links_, .metering = metering_});
+  Config config = config_;
+  if (wants_default_output(config_)) config.exporters.json["stdout"] = {.path = "-"};
+  auto lanes =
+      Lanes::start(config, table_->outbox(), {.links = links_, .metering = metering_, .host = listeners_});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
   return meter(*targets);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "daemon/app/otlp_settings.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/log.h"
 #include "export/ipfix/ipfix_exporter.h"
@@ -16,6 +17,7 @@ namespace {
 
 std::string json_lane(const std::string& name) { return "json." + name; }
 std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
+std::string otlp_lane(const std::string& name) { return "otlp." + name; }
 
 /// A batch that waits to be full must not fill the queue.
 std::size_t batch_size(std::uint32_t configured, std::uint32_t queue) {
@@ -33,6 +35,7 @@ void retire_lanes(const ExportConfig& config, Outbox& outbox) {
   std::vector<std::string> names;
   for (const auto& [name, json] : config.json) names.push_back(json_lane(name));
   for (const auto& [name, ipfix] : config.ipfix) names.push_back(ipfix_lane(name));
+  for (const auto& [name, otlp] : config.otlp) names.push_back(otlp_lane(name));
   for (const RetiredLane& lane : outbox.retire_lanes(names)) {
     if (lane.records > 0)
       log::warning("exporter {}: not configured any more, {} records that it had not sent are dropped",
@@ -48,29 +51,50 @@ Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& confi
   return IpfixExporter::create(*options);
 }
 
+Result<std::unique_ptr<OtlpExporter>> make_otlp(const OtlpExportConfig& exporter, const Config& config,
+                                                const ExporterSources& sources) {
+  const OtlpContext context{.resource = config.resource,
+                            .community_id_seed = config.flow.community_id_seed,
+                            .links = sources.links,
+                            .host = sources.host};
+  auto options = otlp_options(exporter, context, environment_variable);
+  if (!options) return forward(std::move(options));
+  return OtlpExporter::create(*options);
+}
+
 }  // namespace
 
-std::vector<std::string> exporter_complaints(const ExportConfig& config) {
+std::vector<std::string> exporter_complaints(const Config& config) {
   const Snapshot<LinkTable> no_links;
   const Snapshot<MeteringCounters> no_counters;
+  const Snapshot<Listeners> no_host;
+  const ExporterSources sources{.links = no_links, .metering = no_counters, .host = no_host};
   std::vector<std::string> complaints;
-  for (const auto& [name, ipfix] : config.ipfix) {
-    if (const auto made = make_ipfix(ipfix, 0, {.links = no_links, .metering = no_counters}); !made)
+  for (const auto& [name, ipfix] : config.exporters.ipfix) {
+    if (const auto made = make_ipfix(ipfix, 0, sources); !made)
       complaints.push_back("export.ipfix." + name + ": " + made.error().what);
+  }
+  for (const auto& [name, otlp] : config.exporters.otlp) {
+    if (const auto made = make_otlp(otlp, config, sources); !made)
+      complaints.push_back("export.otlp." + name + ": " + made.error().what);
   }
   return complaints;
 }
 
-Result<Lanes> Lanes::start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
-                           const ExporterSources& sources) {
-  retire_lanes(config, outbox);
+Result<Lanes> Lanes::start(const Config& config, Outbox& outbox, const ExporterSources& sources) {
+  const std::uint16_t community_id_seed = config.flow.community_id_seed;
+  retire_lanes(config.exporters, outbox);
   Lanes lanes;
-  for (const auto& [name, json] : config.json) {
+  for (const auto& [name, json] : config.exporters.json) {
     Status started = lanes.start_json(json_lane(name), json, community_id_seed, outbox, sources);
     if (!started) return forward(std::move(started), "export");
   }
-  for (const auto& [name, ipfix] : config.ipfix) {
+  for (const auto& [name, ipfix] : config.exporters.ipfix) {
     Status started = lanes.start_ipfix(ipfix_lane(name), ipfix, community_id_seed, outbox, sources);
+    if (!started) return forward(std::move(started), "export");
+  }
+  for (const auto& [name, otlp] : config.exporters.otlp) {
+    Status started = lanes.start_otlp(otlp_lane(name), otlp, config, outbox, sources);
     if (!started) return forward(std::move(started), "export");
   }
   return lanes;
@@ -101,6 +125,20 @@ Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& conf
                              LaneOptions{.name = name,
                                          .max_batch_size = batch_size(ipfix_batch_size(config), config.queue),
                                          .max_batch_interval = config.max_batch_interval}));
+  return Done{};
+}
+
+Status Lanes::start_otlp(const std::string& name, const OtlpExportConfig& exporter, const Config& config,
+                         Outbox& outbox, const ExporterSources& sources) {
+  auto made = make_otlp(exporter, config, sources);
+  if (!made) return forward(std::move(made), name);
+  auto cursor = outbox.open_cursor(name, exporter.max_queue_size);
+  if (!cursor) return forward(std::move(cursor));
+  lanes_.push_back(std::make_unique<Lane>(
+      *std::move(cursor), *std::move(made),
+      LaneOptions{.name = name,
+                  .max_batch_size = batch_size(exporter.max_batch_size, exporter.max_queue_size),
+                  .max_batch_interval = exporter.max_batch_interval}));
   return Done{};
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/flow/outbox.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/link.h"
+#include "daemon/model/listeners.h"
 #include "daemon/model/metering.h"
 #include "export/lane.h"
 
@@ -22,17 +23,17 @@ namespace rheo {
 struct ExporterSources {
   const Snapshot<LinkTable>& links;
   const Snapshot<MeteringCounters>& metering;
+  const Snapshot<Listeners>& host;  // its addresses
 };
 
 /// What cannot work whatever happens later, one sentence for each exporter. Connects nowhere.
-std::vector<std::string> exporter_complaints(const ExportConfig& config);
+std::vector<std::string> exporter_complaints(const Config& config);
 
 class Lanes {
  public:
   /// Opens a cursor and starts a lane for each exporter; forgets the lanes of exporters that are gone, with a
   /// line in the log where they had records left.
-  static Result<Lanes> start(const ExportConfig& config, std::uint16_t community_id_seed, Outbox& outbox,
-                             const ExporterSources& sources);
+  static Result<Lanes> start(const Config& config, Outbox& outbox, const ExporterSources& sources);
 
   std::vector<LaneCounters> counters() const;
   void reopen();
@@ -46,6 +47,8 @@ class Lanes {
                     Outbox& outbox, const ExporterSources& sources);
   Status start_ipfix(const std::string& name, const IpfixExportConfig& config,
                      std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources);
+  Status start_otlp(const std::string& name, const OtlpExportConfig& exporter, const Config& config,
+                    Outbox& outbox, const ExporterSources& sources);
 
   std::vector<std::unique_ptr<Lane>> lanes_;
 };

@@ -30,8 +30,9 @@ std::optional<Config> read_config(const Args& args) {
   for (const Complaint& complaint : parsed.complaints) log::error("{}", complaint_text(complaint));
   if (!parsed.complaints.empty()) return std::nullopt;
   if (args.ipfix_endpoint)
-    parsed.config.exporters = {.json = {}, .ipfix = {{"replay", {.endpoint = *args.ipfix_endpoint}}}};
-  const std::vector<std::string> complaints = exporter_complaints(parsed.config.exporters);
+    parsed.config.exporters = {
+        .json = {}, .ipfix = {{"replay", {.endpoint = *args.ipfix_endpoint}}}, .otlp = {}};
+  const std::vector<std::string> complaints = exporter_complaints(parsed.config);
   for (const std::string& complaint : complaints) log::error("{}", complaint);
   if (!complaints.empty()) return std::nullopt;
   if (!args.interfaces.empty()) parsed.config.interfaces = {.include = args.interfaces, .exclude = {}};

@@ -106,8 +106,9 @@ Status run_replay(const std::string& path, const Config& config) {
   ReplayRun run(**table, config);
   Snapshot<LinkTable> links(replay->links());
   Snapshot<MeteringCounters> metering;
-  auto lanes = Lanes::start(config.exporters, config.flow.community_id_seed, (*table)->outbox(),
-                            {.links = links, .metering = metering});
+  const Snapshot<Listeners> no_host;
+  auto lanes =
+      Lanes::start(config, (*table)->outbox(), {.links = links, .metering = metering, .host = no_host});
   if (!lanes) return forward(std::move(lanes));
 
   Status status = run.meter(*replay, links, metering);

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace rheo {
@@ -15,6 +17,8 @@ using Duration = std::chrono::nanoseconds;
 enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
 enum class BiflowChoice : std::uint8_t { rfc5103, split };
 enum class ElementsChoice : std::uint8_t { compact, standard, full };
+enum class OtlpProtocolChoice : std::uint8_t { grpc, http_protobuf };
+enum class CompressionChoice : std::uint8_t { none, gzip };
 enum class LogLevel : std::uint8_t { error, warning, notice, info, debug };
 
 struct DaemonConfig {
@@ -99,12 +103,51 @@ struct IpfixExportConfig {
   friend bool operator==(const IpfixExportConfig&, const IpfixExportConfig&) = default;
 };
 
+/// A secret in the file itself, in a file of its own, or in a credential of systemd; at most one of them.
+struct SecretConfig {
+  std::string value = {};
+  std::string file = {};
+  std::string credential = {};
+  bool empty() const { return value.empty() && file.empty() && credential.empty(); }
+  friend bool operator==(const SecretConfig&, const SecretConfig&) = default;
+};
+
+/// What is empty or absent here, the environment may say (OTEL_EXPORTER_OTLP_*), else a default does.
+struct OtlpExportConfig {
+  std::string endpoint = {};                          // http://localhost:4317, with http/protobuf 4318
+  std::optional<OtlpProtocolChoice> protocol = {};    // grpc
+  std::optional<CompressionChoice> compression = {};  // none
+  std::optional<Duration> timeout = {};               // 10 s; of one request
+  std::map<std::string, std::string> headers = {};    // secrets
+  SecretConfig auth_basic = {};                       // "user:password"
+  SecretConfig auth_bearer = {};
+  std::string tls_ca_cert = {};      // files; empty: the system's authorities
+  std::string tls_client_cert = {};  // empty: none is shown
+  std::string tls_client_key = {};
+  bool tls_insecure_skip_verify = false;
+  Duration trace_id_bucket = std::chrono::minutes(1);
+  Duration max_export_timeout = Duration(0);  // 0: a batch is offered until it is taken
+  std::uint32_t max_queue_size = 32'768;      // records
+  std::uint32_t max_batch_size = 1'024;
+  Duration max_batch_interval = std::chrono::seconds(2);
+  friend bool operator==(const OtlpExportConfig&, const OtlpExportConfig&) = default;
+};
+
+/// Attributes of whom all OTLP exporters speak for, by name.
+struct ResourceConfig {
+  using Value = std::variant<std::string, std::int64_t, double, bool, std::vector<std::string>>;
+  std::map<std::string, Value> attributes = {};
+  friend bool operator==(const ResourceConfig&, const ResourceConfig&) = default;
+};
+
 struct ExportConfig {
-  // By the <name> of [export.json.<name>] and [export.ipfix.<name>].
+  // By the <name> of [export.json.<name>] and so on.
   std::map<std::string, JsonExportConfig> json = {};
   std::map<std::string, IpfixExportConfig> ipfix = {};
+  std::map<std::string, OtlpExportConfig> otlp = {};
 
-  bool empty() const { return json.empty() && ipfix.empty(); }
+  bool empty() const { return json.empty() && ipfix.empty() && otlp.empty(); }
+  std::size_t size() const { return json.size() + ipfix.size() + otlp.size(); }
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
@@ -114,6 +157,7 @@ struct Config {
   DatapathConfig datapath;
   TunnelsConfig tunnels;
   FlowConfig flow;
+  ResourceConfig resource;
   ExportConfig exporters;
   friend bool operator==(const Config&, const Config&) = default;
 };

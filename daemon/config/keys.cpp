@@ -20,6 +20,8 @@ constexpr std::uint64_t kMaxOutbox = 16'777'216;  // records
 constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
 constexpr std::array<std::string_view, 3> kElements = {"compact", "standard", "full"};
 constexpr std::array<std::string_view, 3> kHooks = {"auto", "tcx", "clsact"};
+constexpr std::array<std::string_view, 2> kOtlpProtocols = {"grpc", "http/protobuf"};
+constexpr std::array<std::string_view, 2> kCompressions = {"none", "gzip"};
 constexpr std::array<std::string_view, 5> kLogLevels = {"error", "warning", "notice", "info", "debug"};
 
 // What a key of each type is made of: the member that it sets, then what it allows.
@@ -56,6 +58,56 @@ auto word(Word S::* member, std::span<const std::string_view> words) {
     section.*member = static_cast<Word>(index);
     return fault;
   };
+}
+
+// Of settings that may be absent, which is not their default.
+
+template <class S>
+auto duration(std::optional<Duration> S::* member, Duration example, Duration low, Duration high) {
+  return [=](const TomlValue& value, S& section) {
+    Duration read = example;
+    Fault fault = read_duration(value, {low, high}, example, read);
+    if (!fault) section.*member = read;
+    return fault;
+  };
+}
+
+template <class S, class Word>
+auto word(std::optional<Word> S::* member, std::span<const std::string_view> words) {
+  return [=](const TomlValue& value, S& section) {
+    std::size_t index = 0;
+    Fault fault = read_word(value, words, index);
+    if (!fault) section.*member = static_cast<Word>(index);
+    return fault;
+  };
+}
+
+template <class S>
+auto headers(std::map<std::string, std::string> S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_headers(value, section.*member); };
+}
+
+/// One of the places of a secret.
+template <class S>
+auto secret(SecretConfig S::* member, std::string SecretConfig::* place) {
+  return [=](const TomlValue& value, S& section) { return read_secret(value, section.*member.*place); };
+}
+
+template <class S>
+auto secret_file(SecretConfig S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_file_name(value, (section.*member).file); };
+}
+
+template <class S>
+auto credential(SecretConfig S::* member) {
+  return [=](const TomlValue& value, S& section) {
+    return read_credential(value, (section.*member).credential);
+  };
+}
+
+template <class S>
+auto otlp_endpoint(std::string S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_otlp_endpoint(value, section.*member); };
 }
 
 template <class S>
@@ -227,6 +279,33 @@ const Keys<IpfixExportConfig>& ipfix_export_keys() {
   return keys;
 }
 
+const Keys<OtlpExportConfig>& otlp_export_keys() {
+  using C = OtlpExportConfig;
+  static const Keys<C> keys = {
+      {"endpoint", otlp_endpoint(&C::endpoint), true},
+      {"protocol", word(&C::protocol, kOtlpProtocols)},
+      {"compression", word(&C::compression, kCompressions)},
+      {"timeout", duration(&C::timeout, 10s, 10ms, 10min)},
+      {"headers", headers(&C::headers), true},
+      {"auth_basic", secret(&C::auth_basic, &SecretConfig::value), true},
+      {"auth_basic_file", secret_file(&C::auth_basic)},
+      {"auth_basic_credential", credential(&C::auth_basic)},
+      {"auth_bearer", secret(&C::auth_bearer, &SecretConfig::value), true},
+      {"auth_bearer_file", secret_file(&C::auth_bearer)},
+      {"auth_bearer_credential", credential(&C::auth_bearer)},
+      {"tls_ca_cert", file(&C::tls_ca_cert)},
+      {"tls_client_cert", file(&C::tls_client_cert)},
+      {"tls_client_key", file(&C::tls_client_key)},
+      {"tls_insecure_skip_verify", on_off(&C::tls_insecure_skip_verify)},
+      {"trace_id_bucket", duration(&C::trace_id_bucket, 1s, 24h)},
+      {"max_export_timeout", duration(&C::max_export_timeout, 0s, 24h)},
+      {"max_queue_size", number(&C::max_queue_size, 1'024, kMaxOutbox)},
+      {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},
+      {"max_batch_interval", duration(&C::max_batch_interval, 1ms, 60s)},
+  };
+  return keys;
+}
+
 std::vector<std::string> config_key_names() {
   std::vector<std::string> names;
   add_names(names, "daemon", daemon_keys());
@@ -236,6 +315,7 @@ std::vector<std::string> config_key_names() {
   add_names(names, "flow", flow_keys());
   add_names(names, "export.json.NAME", json_export_keys());
   add_names(names, "export.ipfix.NAME", ipfix_export_keys());
+  add_names(names, "export.otlp.NAME", otlp_export_keys());
   return names;
 }
 

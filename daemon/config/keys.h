@@ -19,6 +19,7 @@ template <class Section>
 struct Key {
   std::string_view name;
   std::function<Fault(const TomlValue&, Section&)> read;
+  bool secret = false;  // its value is in no complaint
 };
 
 template <class Section>
@@ -31,6 +32,7 @@ const Keys<TunnelsConfig>& tunnels_keys();
 const Keys<FlowConfig>& flow_keys();
 const Keys<JsonExportConfig>& json_export_keys();
 const Keys<IpfixExportConfig>& ipfix_export_keys();
+const Keys<OtlpExportConfig>& otlp_export_keys();
 
 /// Every key in full: "flow.tcp_timeout", "export.json.NAME.path", in the order of the tables above.
 std::vector<std::string> config_key_names();

@@ -13,10 +13,11 @@
 namespace rheo {
 namespace {
 
-constexpr std::array<std::string_view, 6> kSections = {"daemon",  "interfaces", "datapath",
-                                                       "tunnels", "flow",       "export"};
-constexpr std::array<std::string_view, 2> kFormats = {"json", "ipfix"};
+constexpr std::array<std::string_view, 7> kSections = {"daemon", "interfaces", "datapath", "tunnels",
+                                                       "flow",   "resource",   "export"};
+constexpr std::array<std::string_view, 3> kFormats = {"json", "ipfix", "otlp"};
 constexpr std::size_t kMaxNameLength = 32;
+constexpr std::size_t kMaxAttributes = 128;
 constexpr std::size_t kMaxExporters = 16;  // each is a thread and a place in the flow table's file
 
 bool is_exporter_name(std::string_view name) {
@@ -48,6 +49,8 @@ class Reader {
   bool complained_of(std::string_view beginning) const;
   void read_root(const TomlTable& root);
   void read_export(const TomlEntry& entry);
+  void read_resource(const TomlEntry& entry, const std::string& name, const std::string& prefix);
+  void check_secret(const std::string& exporter, std::string_view key, const SecretConfig& secret);
   void check_output(const std::string& exporter, std::string_view key, const std::string& output,
                     std::string_view allowed);
   void check_queue(const std::string& exporter, std::uint32_t queue);
@@ -99,7 +102,8 @@ void Reader::read_section(const TomlEntry& entry, const std::string& name, const
       for (const auto& k : keys) known.push_back(k.name);
       complain_unknown(item, name + ".", known);
     } else if (const Fault fault = key->read(item.value, section)) {
-      complain(item.line, fmt::format("{}.{} = {}: {}", name, item.key, item.value.text(), *fault));
+      complain(item.line, fmt::format("{}.{} = {}: {}", name, item.key,
+                                      key->secret ? "(not shown)" : item.value.text(), *fault));
     }
   }
 }
@@ -117,8 +121,7 @@ void Reader::read_exports(const TomlEntry& entry, const Keys<Section>& keys,
                                       format, printable(item.key), kMaxNameLength));
       continue;
     }
-    const std::size_t count = config_.exporters.json.size() + config_.exporters.ipfix.size();
-    if (count >= kMaxExporters && !exporters.contains(item.key)) {
+    if (config_.exporters.size() >= kMaxExporters && !exporters.contains(item.key)) {
       complain(item.line,
                fmt::format("{}.{}: too many exporters; allowed: {}", format, item.key, kMaxExporters));
       continue;
@@ -138,8 +141,34 @@ void Reader::read_export(const TomlEntry& entry) {
       read_exports(item, json_export_keys(), config_.exporters.json);
     else if (item.key == "ipfix")
       read_exports(item, ipfix_export_keys(), config_.exporters.ipfix);
+    else if (item.key == "otlp")
+      read_exports(item, otlp_export_keys(), config_.exporters.otlp);
     else
       complain_unknown(item, "export.", kFormats);
+  }
+}
+
+/// `deployment.environment.name = "x"` and `"deployment.environment.name" = "x"` mean the same.
+void Reader::read_resource(const TomlEntry& entry, const std::string& name, const std::string& prefix) {
+  const TomlTable* const table = table_of(entry, name);
+  if (table == nullptr) return;
+  auto& attributes = config_.resource.attributes;
+  for (const TomlEntry& item : *table) {
+    const std::string key = prefix + item.key;
+    if (std::holds_alternative<TomlTable>(item.value.value)) {
+      read_resource(item, name + "." + printable(item.key), key + ".");
+      continue;
+    }
+    const std::string shown = printable(key);
+    if (shown != key || item.key.empty()) {
+      complain(item.line,
+               fmt::format("resource.{}: not a name; allowed: 1 to 64 printable characters", shown));
+    } else if (attributes.size() >= kMaxAttributes && !attributes.contains(key)) {
+      complain(item.line,
+               fmt::format("resource.{}: too many attributes; allowed: {}", shown, kMaxAttributes));
+    } else if (const Fault fault = read_attribute(item.value, attributes[key])) {
+      complain(item.line, fmt::format("resource.{} = {}: {}", shown, item.value.text(), *fault));
+    }
   }
 }
 
@@ -155,6 +184,8 @@ void Reader::read_root(const TomlTable& root) {
       read_section(entry, entry.key, tunnels_keys(), config_.tunnels);
     else if (entry.key == "flow")
       read_section(entry, entry.key, flow_keys(), config_.flow);
+    else if (entry.key == "resource")
+      read_resource(entry, "resource", "");
     else if (entry.key == "export")
       read_export(entry);
     else
@@ -178,6 +209,18 @@ void Reader::read_file(const ConfigText& file) {
     read_root(*root);
   else
     complain(root.error().line, root.error().text);
+}
+
+/// A secret has one place.
+void Reader::check_secret(const std::string& exporter, std::string_view key, const SecretConfig& secret) {
+  if ((secret.value.empty() ? 0 : 1) + (secret.file.empty() ? 0 : 1) + (secret.credential.empty() ? 0 : 1) <=
+      1)
+    return;
+  const Place& place = places_.at(exporter);
+  file_ = place.file;
+  complain(place.line,
+           fmt::format("{}: {} in more than one place; allowed: one of {}, {}_file and {}_credential",
+                       exporter, key, key, key, key));
 }
 
 /// Each exporter has an output, and none has another's.
@@ -220,6 +263,16 @@ void Reader::check_exporters() {
   for (const auto& [name, settings] : config_.exporters.ipfix)
     check_output("export.ipfix." + name, "endpoint", settings.endpoint,
                  "one such as \"udp://192.0.2.1:4739\" or \"file:/var/log/rheo/flows.ipfix\"");
+  for (const auto& [name, settings] : config_.exporters.otlp) {
+    const std::string exporter = "export.otlp." + name;
+    check_secret(exporter, "auth_basic", settings.auth_basic);
+    check_secret(exporter, "auth_bearer", settings.auth_bearer);
+    if (!settings.auth_basic.empty() && !settings.auth_bearer.empty()) {
+      const Place& place = places_.at(exporter);
+      file_ = place.file;
+      complain(place.line, exporter + ": auth_basic and auth_bearer; allowed: one of them");
+    }
+  }
 }
 
 }  // namespace

@@ -17,6 +17,13 @@ namespace {
 constexpr std::size_t kMaxPorts = 8;  // MAX_TUNNEL_PORTS of bpf/abi.h, which this room does not see
 constexpr std::size_t kMaxGlobs = 256;
 constexpr std::size_t kMaxGlobBytes = 64;
+constexpr std::size_t kMaxHeaders = 32;
+constexpr std::size_t kMaxSecret = 8'192;
+constexpr std::size_t kMaxAttribute = 1'024;
+constexpr std::string_view kAttributeAllowed =
+    "not an attribute's value; allowed: a string of up to 1024 bytes, a number, true, false, or an array of "
+    "up "
+    "to 64 strings";
 
 template <class T>
 const T* as(const TomlValue& value) {
@@ -31,6 +38,23 @@ Fault check_range(std::uint64_t number, const NumberRange& range, const std::str
 
 bool is_absolute(const std::string& path) {
   return path.starts_with('/') && path.size() < PATH_MAX && path.find('\0') == std::string::npos;
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+/// In lower case. Names that HTTP/2 and gRPC keep for themselves are none.
+bool is_header_name(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
+  return !name.empty() && name.size() <= 128 && std::all_of(name.begin(), name.end(), allowed) &&
+         !name.starts_with("grpc-") && !name.ends_with("-bin") && name != "content-type" &&
+         name != "content-length" && name != "content-encoding" && name != "te" && name != "host" &&
+         name != "connection" && name != "transfer-encoding" && name != "user-agent";
 }
 
 }  // namespace
@@ -145,6 +169,81 @@ Fault read_host(const TomlValue& value, std::string& setting) {
   if (text == nullptr || text->size() > kLongestName || !std::all_of(text->begin(), text->end(), fits))
     return "not a host; allowed: a name, an IPv4 or IPv6 address, \"\" for none";
   setting = *text;
+  return std::nullopt;
+}
+
+Fault read_otlp_endpoint(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || text->size() > 2'048 ||
+      (!text->empty() && !text->starts_with("http://") && !text->starts_with("https://")) ||
+      !is_printable(*text))
+    return "not an endpoint; allowed: http:// or https:// and HOST:PORT, \"\" for the environment's or "
+           "localhost";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_headers(const TomlValue& value, std::map<std::string, std::string>& setting) {
+  const std::string allowed = fmt::format(
+      "a table of up to {} names (letters, digits, \"-\", \"_\", \".\") and strings of printable "
+      "ASCII",
+      kMaxHeaders);
+  const auto* table = as<TomlTable>(value);
+  if (table == nullptr) return "not a table; allowed: " + allowed;
+  if (table->size() > kMaxHeaders) return fmt::format("{} headers; allowed: {}", table->size(), allowed);
+  std::map<std::string, std::string> headers;
+  for (const TomlEntry& entry : *table) {
+    const auto* text = as<std::string>(entry.value);
+    std::string name = entry.key;
+    std::transform(name.begin(), name.end(), name.begin(), lower);
+    if (!is_header_name(name))
+      return fmt::format("{} is not a header's name; allowed: {}", printable(name), allowed);
+    if (text == nullptr || text->size() > kMaxSecret || !is_printable(*text))
+      return fmt::format("{} is not printable ASCII; allowed: {}", printable(name), allowed);
+    headers[name] = *text;
+  }
+  setting = std::move(headers);
+  return std::nullopt;
+}
+
+Fault read_secret(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || text->size() > kMaxSecret || !is_printable(*text))
+    return fmt::format(
+        "not a secret; allowed: a string of up to {} printable ASCII characters, \"\" for none", kMaxSecret);
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_credential(const TomlValue& value, std::string& setting) {
+  const auto* text = as<std::string>(value);
+  if (text == nullptr || text->size() > 255 || text->starts_with('.') ||
+      text->find('/') != std::string::npos || !is_printable(*text))
+    return "not a credential's name; allowed: a file's name without a path, \"\" for none";
+  setting = *text;
+  return std::nullopt;
+}
+
+Fault read_attribute(const TomlValue& value, ResourceConfig::Value& setting) {
+  if (const auto* text = as<std::string>(value); text != nullptr && text->size() <= kMaxAttribute) {
+    setting = *text;
+  } else if (const auto* on = as<bool>(value)) {
+    setting = *on;
+  } else if (const auto* number = as<std::int64_t>(value)) {
+    setting = *number;
+  } else if (const auto* real = as<double>(value)) {
+    setting = *real;
+  } else if (const auto* array = as<TomlArray>(value); array != nullptr && array->size() <= 64) {
+    std::vector<std::string> texts;
+    for (const TomlValue& item : *array) {
+      const auto* one = as<std::string>(item);
+      if (one == nullptr || one->size() > kMaxAttribute) return std::string(kAttributeAllowed);
+      texts.push_back(*one);
+    }
+    setting = std::move(texts);
+  } else {
+    return std::string(kAttributeAllowed);
+  }
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,6 +58,21 @@ Fault read_address(const TomlValue& value, std::string& setting);
 
 /// The name of a host, in DNS, or an IPv4 or IPv6 address, or "" for none.
 Fault read_host(const TomlValue& value, std::string& setting);
+
+/// "http://…" or "https://…", or "" for none. What follows the scheme is the exporter's to judge.
+Fault read_otlp_endpoint(const TomlValue& value, std::string& setting);
+
+/// A table of up to 32 HTTP headers: names are tokens, in lower case afterwards, values printable ASCII.
+Fault read_headers(const TomlValue& value, std::map<std::string, std::string>& setting);
+
+/// Up to 8192 characters of printable ASCII.
+Fault read_secret(const TomlValue& value, std::string& setting);
+
+/// The name of a credential of systemd: no path; "" for none.
+Fault read_credential(const TomlValue& value, std::string& setting);
+
+/// A value of an attribute: a string, an integer, a number, a boolean or an array of strings.
+Fault read_attribute(const TomlValue& value, ResourceConfig::Value& setting);
 
 /// Up to 256 names of 1 to 64 characters out of letters and digits.
 Fault read_names(const TomlValue& value, std::vector<std::string>& setting);

@@ -47,6 +47,7 @@ struct LaneCounters {
   std::uint64_t writes_failed = 0;
   std::uint64_t records_pending = 0;
   std::uint64_t records_lost = 0;
+  std::uint64_t records_rejected = 0;  // sent, but not kept by the receiver (OTLP's partial_success)
   FlowCounts lost;
 };
 

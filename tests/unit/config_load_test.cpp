@@ -129,6 +129,14 @@ TEST(ShippedConfig, ItsExamplesAreTheDefaultsToo) {
   EXPECT_THAT(ipfix.endpoint, StartsWith("udp://"));
   ipfix.endpoint.clear();
   EXPECT_EQ(ipfix, IpfixExportConfig{});
+  ASSERT_TRUE(parsed.config.exporters.otlp.contains("default"));
+  OtlpExportConfig otlp = parsed.config.exporters.otlp.at("default");
+  // What is absent is not what the example says; what that means is the exporter's.
+  EXPECT_EQ(std::exchange(otlp.protocol, {}), OtlpProtocolChoice::grpc);
+  EXPECT_EQ(std::exchange(otlp.compression, {}), CompressionChoice::none);
+  EXPECT_EQ(std::exchange(otlp.timeout, {}), 10s);
+  EXPECT_EQ(otlp, OtlpExportConfig{});
+  EXPECT_EQ(parsed.config.resource, ResourceConfig{});
 }
 
 TEST(ShippedConfig, MentionsEveryKey) {

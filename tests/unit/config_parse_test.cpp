@@ -95,6 +95,39 @@ rotation_keep = 3
 queue = 1024
 max_batch_size = 8
 max_batch_interval = "5ms"
+[export.otlp.t]
+endpoint = "https://h:1/base"
+protocol = "http/protobuf"
+compression = "gzip"
+timeout = "3s"
+headers = { X-Scope-OrgID = "t 1", b = "" }
+auth_basic = "user:word"
+tls_ca_cert = "/ca"
+tls_client_cert = "/cert"
+tls_client_key = "/key"
+tls_insecure_skip_verify = true
+trace_id_bucket = "1h"
+max_export_timeout = "2m"
+max_queue_size = 2048
+max_batch_size = 8
+max_batch_interval = "5ms"
+[export.otlp.u]
+auth_basic_file = "/basic"
+[export.otlp.v]
+auth_basic_credential = "basic"
+[export.otlp.w]
+auth_bearer = "token"
+[export.otlp.x]
+auth_bearer_file = "/bearer"
+[export.otlp.y]
+auth_bearer_credential = "bearer"
+[resource]
+deployment.environment.name = "x"
+"service.name" = "s"
+n = -1
+r = 1.5
+b = true
+l = ["a", "b"]
 )");
   ASSERT_THAT(parsed.complaints, IsEmpty());
   const Config expected{
@@ -103,6 +136,12 @@ max_batch_interval = "5ms"
       .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
+      .resource = {{{"deployment.environment.name", "x"},
+                    {"service.name", "s"},
+                    {"n", std::int64_t{-1}},
+                    {"r", 1.5},
+                    {"b", true},
+                    {"l", std::vector<std::string>{"a", "b"}}}},
       .exporters = {.json = {{"a-b_9", {"-", 1'024, 7, 250ms}}},
                     .ipfix = {{"c",
                                {"tls://[2001:db8::1]:5000",
@@ -128,7 +167,29 @@ max_batch_interval = "5ms"
                                 3,
                                 1'024,
                                 8,
-                                5ms}}}},
+                                5ms}}},
+                    .otlp = {{"t",
+                              {"https://h:1/base",
+                               OtlpProtocolChoice::http_protobuf,
+                               CompressionChoice::gzip,
+                               3s,
+                               {{"x-scope-orgid", "t 1"}, {"b", ""}},
+                               {"user:word", "", ""},
+                               {},
+                               "/ca",
+                               "/cert",
+                               "/key",
+                               true,
+                               1h,
+                               2min,
+                               2'048,
+                               8,
+                               5ms}},
+                             {"u", {.auth_basic = {.file = "/basic"}}},
+                             {"v", {.auth_basic = {.credential = "basic"}}},
+                             {"w", {.auth_bearer = {.value = "token"}}},
+                             {"x", {.auth_bearer = {.file = "/bearer"}}},
+                             {"y", {.auth_bearer = {.credential = "bearer"}}}}},
   };
   EXPECT_EQ(parsed.config, expected);
 }
@@ -276,6 +337,75 @@ const Mistake kMistakes[] = {
      "f:3: export.ipfix.a.elements_remove = [...]: \"a b\" is not a name; allowed: up to 256 names of 1 to "
      "64 "
      "letters and digits"},
+    {"[export.otlp.a]\nendpoint = \"host:4317\"",
+     "f:2: export.otlp.a.endpoint = (not shown): not an endpoint; allowed: http:// or https:// and "
+     "HOST:PORT, "
+     "\"\" for the environment's or localhost"},
+    {"[export.otlp.a]\nprotocol = \"http/json\"",
+     "f:2: export.otlp.a.protocol = \"http/json\": unknown; allowed: \"grpc\", \"http/protobuf\""},
+    {"[export.otlp.a]\ncompression = \"zstd\"",
+     "f:2: export.otlp.a.compression = \"zstd\": unknown; allowed: \"none\", \"gzip\""},
+    {"[export.otlp.a]\ntimeout = \"9ms\"",
+     "f:2: export.otlp.a.timeout = \"9ms\": out of range; allowed: 10ms to 10m, such as \"10s\""},
+    {"[export.otlp.a]\nheaders = { \"grpc-x\" = \"secret\" }",
+     "f:2: export.otlp.a.headers = (not shown): grpc-x is not a header's name; allowed: a table of up to 32 "
+     "names "
+     "(letters, digits, \"-\", \"_\", \".\") and strings of printable ASCII"},
+    {"[export.otlp.a]\nheaders = { x = \"secret\\r\\nInjected: 1\" }",
+     "f:2: export.otlp.a.headers = (not shown): x is not printable ASCII; allowed: a table of up to 32 names "
+     "(letters, digits, \"-\", \"_\", \".\") and strings of printable ASCII"},
+    {"[export.otlp.a]\nauth_basic = [\"secret\"]",
+     "f:2: export.otlp.a.auth_basic = (not shown): not a secret; allowed: a string of up to 8192 printable "
+     "ASCII "
+     "characters, \"\" for none"},
+    {"[export.otlp.a]\nauth_basic_file = \"x\"",
+     "f:2: export.otlp.a.auth_basic_file = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+     "none"},
+    {"[export.otlp.a]\nauth_basic_credential = \"/x\"",
+     "f:2: export.otlp.a.auth_basic_credential = \"/x\": not a credential's name; allowed: a file's name "
+     "without a "
+     "path, \"\" for none"},
+    {"[export.otlp.a]\nauth_bearer = 5",
+     "f:2: export.otlp.a.auth_bearer = (not shown): not a secret; allowed: a string of up to 8192 printable "
+     "ASCII "
+     "characters, \"\" for none"},
+    {"[export.otlp.a]\nauth_bearer_file = 5",
+     "f:2: export.otlp.a.auth_bearer_file = 5: not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a]\nauth_bearer_credential = \"..\"",
+     "f:2: export.otlp.a.auth_bearer_credential = \"..\": not a credential's name; allowed: a file's name "
+     "without a "
+     "path, \"\" for none"},
+    {"[export.otlp.a]\nauth_bearer = \"x\"\nauth_bearer_file = \"/x\"",
+     "f:1: export.otlp.a: auth_bearer in more than one place; allowed: one of auth_bearer, auth_bearer_file "
+     "and "
+     "auth_bearer_credential"},
+    {"[export.otlp.a]\nauth_bearer = \"x\"\nauth_basic = \"a:b\"",
+     "f:1: export.otlp.a: auth_basic and auth_bearer; allowed: one of them"},
+    {"[export.otlp.a]\ntls_ca_cert = \"x\"",
+     "f:2: export.otlp.a.tls_ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a]\ntls_client_cert = \"x\"",
+     "f:2: export.otlp.a.tls_client_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+     "none"},
+    {"[export.otlp.a]\ntls_client_key = \"x\"",
+     "f:2: export.otlp.a.tls_client_key = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+     "none"},
+    {"[export.otlp.a]\ntls_insecure_skip_verify = \"no\"",
+     "f:2: export.otlp.a.tls_insecure_skip_verify = \"no\": neither true nor false"},
+    {"[export.otlp.a]\ntrace_id_bucket = \"0s\"",
+     "f:2: export.otlp.a.trace_id_bucket = \"0s\": out of range; allowed: 1s to 24h, such as \"1m\""},
+    {"[export.otlp.a]\nmax_export_timeout = \"25h\"",
+     "f:2: export.otlp.a.max_export_timeout = \"25h\": out of range; allowed: 0s to 24h, such as \"0s\""},
+    {"[export.otlp.a]\nmax_queue_size = 0",
+     "f:2: export.otlp.a.max_queue_size = 0: out of range; allowed: 1024 to 16777216"},
+    {"[export.otlp.a]\nmax_batch_size = 65537",
+     "f:2: export.otlp.a.max_batch_size = 65537: out of range; allowed: 1 to 65536"},
+    {"[export.otlp.a]\nmax_batch_interval = \"61s\"",
+     "f:2: export.otlp.a.max_batch_interval = \"61s\": out of range; allowed: 1ms to 1m, such as \"2s\""},
+    {"[resource]\nx = 2026-01-02",
+     "f:2: resource.x = 2026-01-02: not an attribute's value; allowed: a string of up to 1024 bytes, a "
+     "number, true, "
+     "false, or an array of up to 64 strings"},
+    {"[resource]\n\"a\\u0001\" = 1", "f:2: resource.a?: not a name; allowed: 1 to 64 printable characters"},
     {"[export.ipfix.a]\nendpoint = \"192.0.2.1:4739\"",
      "f:2: export.ipfix.a.endpoint = \"192.0.2.1:4739\": not an endpoint; allowed: udp://, tcp://, tls://, "
      "dtls:// or sctp:// and HOST:PORT, file: and an absolute path"},
