@@ -62,6 +62,11 @@ Status MarkedFile::look_at_end() {
   return Done{};
 }
 
+void MarkedFile::take_back() {
+  torn_ = ::ftruncate(file_.get(), static_cast<off_t>(batch_offset_)) != 0;
+  mark_.offset = batch_offset_;
+}
+
 Status MarkedFile::append(std::span<const std::byte> bytes) {
   std::span<const std::byte> rest = bytes;
   while (!rest.empty()) {
@@ -69,8 +74,7 @@ Status MarkedFile::append(std::span<const std::byte> bytes) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       const int number = errno;
-      torn_ = ::ftruncate(file_.get(), static_cast<off_t>(batch_offset_)) != 0;
-      mark_.offset = batch_offset_;
+      take_back();
       return errno_error("write " + path_, number);
     }
     rest = rest.subspan(static_cast<std::size_t>(count));

@@ -29,6 +29,9 @@ class MarkedFile {
   /// All bytes, or none of the batch: after a failure the file ends where the batch began.
   Status append(std::span<const std::byte> bytes);
 
+  /// Takes back what was appended since open(); where that fails now, the next open() tries again.
+  void take_back();
+
   /// The end of what was appended.
   FileMark mark() const { return mark_; }
 

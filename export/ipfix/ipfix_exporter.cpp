@@ -145,7 +145,7 @@ Status IpfixExporter::send(std::span<const FlowRecord> records, std::size_t& tak
   Status encoded = encoder_->encode(records, statistics_, sink, taken);
   statistics_.exported_records += taken;
   templates_told_ = encoded.has_value();
-  if (!encoded) transport_->close();  // whatever failed, the next session begins with templates
+  if (!encoded) transport_->abandon_batch();  // whatever failed, the next session begins with templates
   return encoded;
 }
 

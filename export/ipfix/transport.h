@@ -93,6 +93,10 @@ class IpfixTransport {
   /// acknowledged. They may never arrive, so their records have to be sent again.
   virtual std::size_t unconfirmed() const { return 0; }
 
+  /// For a batch that failed before all of it came to send(): ends the session, and a file takes back every
+  /// message since the last prepare().
+  virtual void abandon_batch() { close(); }
+
   /// Ends the session, if there is one; the next prepare() begins another, in a file that may have another
   /// inode (log rotation from outside), or at an address that the name has by then.
   virtual void close() = 0;

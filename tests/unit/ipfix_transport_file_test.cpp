@@ -113,6 +113,23 @@ TEST_F(IpfixFile, AFailureTakesBackTheBatchAndBeginsASession) {
   EXPECT_EQ(fills(path_), "ad");
 }
 
+TEST_F(IpfixFile, AnAbandonedBatchIsTakenBack) {
+  auto transport = make(options_);
+  transport->abandon_batch();  // nothing is open yet
+  EXPECT_TRUE(transport->prepare().value());
+  EXPECT_TRUE(transport->send(message(50, 'a')));
+  EXPECT_FALSE(transport->prepare().value());
+  EXPECT_TRUE(transport->send(message(50, 'b')));
+  EXPECT_TRUE(transport->send(message(50, 'c')));
+  transport->abandon_batch();
+  EXPECT_EQ(fills(path_), "a");
+  EXPECT_EQ(transport->mark().offset, 50U);
+  EXPECT_FALSE(transport->send(message(50, 'x'))) << "the session is over";
+  EXPECT_TRUE(transport->prepare().value());
+  EXPECT_TRUE(transport->send(message(50, 'b')));
+  EXPECT_EQ(fills(path_), "ab");
+}
+
 TEST_F(IpfixFile, RotatesBySizeAndKeepsSoMany) {
   options_.rotation = {.size = 150, .keep = 2};
   auto transport = make(options_);

@@ -28,6 +28,7 @@ class FileTransport final : public IpfixTransport {
   void close() override { over_ = again_ = true; }
   std::size_t max_message_size() const override;
   bool takes_back_batch() const override { return true; }
+  void abandon_batch() override;
   FileMark mark() const override { return file_.mark(); }
   Status resume(const FileMark& mark) override { return file_.resume(mark); }
 
@@ -98,6 +99,11 @@ Status FileTransport::send(std::span<const std::byte> message) {
   Status written = file_.append(message);
   over_ = !written;
   return written;
+}
+
+void FileTransport::abandon_batch() {
+  if (file_.is_open()) file_.take_back();
+  over_ = true;
 }
 
 std::size_t FileTransport::max_message_size() const {
