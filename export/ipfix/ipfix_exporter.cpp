@@ -123,7 +123,11 @@ Status IpfixExporter::write(const FlowBatch& batch) {
     statistics_ = before;
     return sent;
   }
-  if (!sent) taken = arrived_of(taken);
+  if (!sent) {
+    const std::size_t arrived = arrived_of(taken);
+    statistics_.exported_records -= taken - arrived;  // they are counted when they are sent again
+    taken = arrived;
+  }
   sent_until_ = std::max(sent_until_, batch.first_position + done + taken);
   return sent;
 }
