@@ -166,9 +166,25 @@ gre_to_many() {
 	ping_through gre_to_many 5
 }
 
+# IPFIX over SCTP, which the host's kernel may not have: the unit tests of the transport, then rheod.
+sctp() {
+	ip link set dev lo up
+	unit_ipfix_transport_stream --gtest_filter='IpfixSctp.*' >"$folder/tests" 2>&1
+	pair
+	sctp_collector 4739 "$folder/flows.ipfix" &
+	collector=$!
+	start sctp || { kill $collector; return; }
+	send sent.1 east --packets "$packets" --flows "$flows"
+	stop
+	wait $collector
+	echo $? >"$folder/collector"
+	ip link delete dev east
+}
+
 for case in $cases; do
 	starts=0
-	mkdir -p "/out/$case"
+	folder=/out/$case
+	mkdir -p "$folder"
 	echo "== $case"
 	$case
 	echo "== $case ended at $(cut -d ' ' -f 1 /proc/uptime) s"

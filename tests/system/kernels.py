@@ -3,7 +3,8 @@
 """The real rheod on Debian's kernels of 5.10, 6.1, 6.12 and 7, each booted under QEMU's software emulation.
 
 On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
-also when rheod is killed in between; links without a link-layer header are metered by their inner packets.
+also when rheod is killed in between; links without a link-layer header are metered by their inner packets; IPFIX
+over SCTP has everything.
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -21,7 +22,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
-from rig import expect, expect_conserved, expect_equal, sent_by  # noqa: E402
+from rig import expect, expect_conserved, expect_equal, run, sent_by  # noqa: E402
 import sum_records  # noqa: E402
 
 import debian_kernels  # noqa: E402
@@ -34,6 +35,7 @@ PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
 LINKS = {"links": {1: "ipip", 2: "gre", 3: "sit", 4: "wireguard"}, "gre_to_many": {5: "gre to many"}}
+OURS = ("rheod", "packet_source", "unit_ipfix_transport_stream", "sctp_collector")
 NEEDED = ("qemu-system-x86_64", "busybox", "depmod", "dpkg", "ip")
 
 CONFIG = """[daemon]
@@ -48,13 +50,17 @@ max_record_interval = "2s"
 [export.json.test]
 path = "/out/{case}/records.json"
 """
+SCTP_EXPORTER = """[export.ipfix.sctp]
+endpoint = "sctp://127.0.0.1:4739"
+"""
 
 
 class CaseFiles:
     """What a case left in the guest."""
 
-    def __init__(self, ended, case, folder):
+    def __init__(self, ended, case, folder, programs):
         self.ended = ended
+        self.programs = programs  # on the host
         self.case = case
         self.folder = folder / case
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -148,8 +154,20 @@ def judge_links(files, kernel):
     expect_equal(sums.duplicates, 0, "records that are in the file twice")
 
 
+def judge_sctp(files, kernel):
+    said = (files.folder / "tests").read_text(errors="replace")
+    expect(re.search(r"^\[  PASSED  \] [1-9]\d* tests?\.$", said, re.M) and "SKIPPED" not in said,
+           f"not all unit tests passed: {said[-500:]}")
+    judge_conservation(files, kernel)
+    expect_equal((files.folder / "collector").read_text().strip(), "0", f"exit status of the collector ({files.trouble()})")
+    found = json.loads(run([files.programs / "ipfix_sums", files.folder / "flows.ipfix"], timeout=60))
+    for unit in ("packets", "l3_bytes", "l2_bytes"):
+        expect_equal(found[unit], files.sent()[unit], f"{unit} in what the SCTP collector received")
+    expect_equal(len(found["sessions"]), 1, "transport sessions")
+
+
 CASES = {"conservation": judge_conservation, "restart": judge_restart, "links": judge_links,
-         "gre_to_many": judge_links}
+         "gre_to_many": judge_links, "sctp": judge_sctp}
 
 
 class Reports:
@@ -165,7 +183,7 @@ class Reports:
 
 def programs(build):
     """What runs in the guest, by name there."""
-    found = {name: build / "bin" / name for name in ("rheod", "packet_source")}
+    found = {name: build / "bin" / name for name in OURS}
     for name in ("ip", "wg"):
         if path := shutil.which(name):
             found[name] = pathlib.Path(path).resolve()
@@ -178,7 +196,8 @@ def payload(cases, packets):
     for case in cases:
         include = [f"link{number}" for number in LINKS[case]] if case in LINKS else ["east"]
         drain = "100ms" if case == "restart" else "1s"
-        files[f"{case}.toml"] = CONFIG.format(case=case, include=json.dumps(include), drain=drain).encode()
+        config = CONFIG.format(case=case, include=json.dumps(include), drain=drain)
+        files[f"{case}.toml"] = (config + (SCTP_EXPORTER if case == "sctp" else "")).encode()
     return files
 
 
@@ -193,7 +212,7 @@ def why_not():
 
 
 def try_kernel(kernel, arguments, reports):
-    cases = arguments.cases.split(",") if arguments.cases else ["conservation"] if arguments.short else list(CASES)
+    cases = arguments.cases.split(",") if arguments.cases else ["conservation", "sctp"] if arguments.short else list(CASES)
     folder = arguments.build / "system" / kernel.name
     try:
         unpacked = debian_kernels.fetch(kernel, TOP / "build" / "cache" / "kernels")
@@ -218,7 +237,7 @@ def try_kernel(kernel, arguments, reports):
     took = f"{time.monotonic() - started:.0f} s in all"
     for case in cases:
         try:
-            CASES[case](CaseFiles(ended, case, folder), kernel)
+            CASES[case](CaseFiles(ended, case, folder, arguments.build / "bin"), kernel)
             reports.say("passed", f"{kernel.name} {case} ({unpacked.version}, {kernel.hook}, {took})")
         except (AssertionError, OSError, ValueError, KeyError) as error:
             reports.say("failed", f"{kernel.name} {case} ({unpacked.version})",
@@ -228,7 +247,7 @@ def try_kernel(kernel, arguments, reports):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "release", metavar="DIR")
-    parser.add_argument("--short", action="store_true", help="one case for each kernel")
+    parser.add_argument("--short", action="store_true", help="two cases for each kernel")
     parser.add_argument("--cases", metavar="CASE,…", help=f"some of {', '.join(CASES)}")
     parser.add_argument("--only", choices=[kernel.name for kernel in debian_kernels.KERNELS], metavar="KERNEL")
     parser.add_argument("--cpus", type=int, default=2, help="of the guest (default 2)")
@@ -241,7 +260,7 @@ def main():
     if reason := why_not():
         reports.say("skipped", "all", reason)
         sys.exit(0)
-    for name in ("rheod", "packet_source"):
+    for name in (*OURS, "ipfix_sums"):
         if not (arguments.build / "bin" / name).exists():
             reports.say("failed", "all", f"{arguments.build}/bin/{name} is not built")
             sys.exit(1)

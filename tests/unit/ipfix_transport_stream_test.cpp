@@ -243,7 +243,7 @@ TEST_F(IpfixTcp, WhatACollectorSaysIsThrownAway) {
   EXPECT_EQ(receive(peer.get(), 100), message(100));
 }
 
-TEST(IpfixSctp, AKernelWithoutItIsSaidInOneSentence) {
+TEST(IpfixSctpAbsent, AKernelWithoutItIsSaidInOneSentence) {
   const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP));
   if (probe) GTEST_SKIP() << "this kernel has SCTP";
   const auto transport = make_ipfix_transport(options_for("sctp://127.0.0.1"));
@@ -252,24 +252,65 @@ TEST(IpfixSctp, AKernelWithoutItIsSaidInOneSentence) {
   EXPECT_THAT(transport.error().what, HasSubstr("this kernel has no SCTP"));
 }
 
-TEST(IpfixSctp, AMessageIsOneUserMessage) {
-  const UniqueFd collector(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP));
-  if (!collector) GTEST_SKIP() << "this kernel has no SCTP: " << std::strerror(errno);
-  sockaddr_in own{};
-  own.sin_family = AF_INET;
-  own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof own;
-  ASSERT_EQ(::bind(collector.get(), reinterpret_cast<sockaddr*>(&own), size), 0);
-  ASSERT_EQ(::listen(collector.get(), 1), 0);
-  ::getsockname(collector.get(), reinterpret_cast<sockaddr*>(&own), &size);
-  auto transport = make(options_for("sctp://127.0.0.1:" + std::to_string(ntohs(own.sin_port))));
-  ASSERT_EQ(transport->prepare().value(), true);
-  const UniqueFd peer(::accept(collector.get(), nullptr, nullptr));
-  ASSERT_TRUE(transport->send(message(5'000, 'a')));
-  ASSERT_TRUE(transport->send(message(100, 'b')));
-  std::byte data[20'000];
-  EXPECT_EQ(::recv(peer.get(), data, sizeof data, 0), 5'000);
-  EXPECT_EQ(::recv(peer.get(), data, sizeof data, 0), 100);
+class IpfixSctp : public testing::Test {
+ protected:
+  void SetUp() override {
+    collector_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP));
+    if (!collector_) GTEST_SKIP() << "this kernel has no SCTP: " << std::strerror(errno);
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof own;
+    ASSERT_EQ(::bind(collector_.get(), reinterpret_cast<sockaddr*>(&own), size), 0);
+    ASSERT_EQ(::listen(collector_.get(), 8), 0);
+    ::getsockname(collector_.get(), reinterpret_cast<sockaddr*>(&own), &size);
+    transport_ = make(options_for("sctp://127.0.0.1:" + std::to_string(ntohs(own.sin_port))));
+    ASSERT_TRUE(transport_);
+  }
+  UniqueFd accept() const { return UniqueFd(::accept(collector_.get(), nullptr, nullptr)); }
+
+  UniqueFd collector_;
+  std::unique_ptr<IpfixTransport> transport_;
+  std::byte data_[20'000];
+};
+
+TEST_F(IpfixSctp, AMessageIsOneUserMessage) {
+  ASSERT_EQ(transport_->prepare().value(), true);
+  const UniqueFd peer = accept();
+  ASSERT_TRUE(transport_->send(message(5'000, 'a')));
+  ASSERT_TRUE(transport_->send(message(100, 'b')));
+  EXPECT_TRUE(transport_->confirm());
+  EXPECT_EQ(transport_->prepare().value(), false);
+  EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 5'000);
+  EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 100);
+}
+
+TEST_F(IpfixSctp, ACollectorThatClosedGetsANewSession) {
+  ASSERT_EQ(transport_->prepare().value(), true);
+  accept().reset();
+  ::usleep(50'000);
+  EXPECT_EQ(transport_->prepare().value(), true);
+  const UniqueFd peer = accept();
+  ASSERT_TRUE(transport_->send(message(100, 'a')));
+  EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 100);
+}
+
+TEST_F(IpfixSctp, ACollectorThatStopsReadingCostsTheWriteTimeout) {
+  ASSERT_EQ(transport_->prepare().value(), true);
+  const UniqueFd peer = accept();
+  Status sent = Done{};
+  std::uint64_t start = 0;
+  for (int i = 0; i < 10'000 && sent; ++i) {
+    start = monotonic_ns();
+    sent = transport_->send(message(16'384));
+  }
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, std::errc::timed_out);
+  EXPECT_GE(since(start), milliseconds(250));
+  EXPECT_EQ(transport_->prepare().value(), true);
+  const UniqueFd next = accept();
+  ASSERT_TRUE(transport_->send(message(100, 'n')));
+  EXPECT_EQ(::recv(next.get(), data_, sizeof data_, 0), 100);
 }
 
 }  // namespace
