@@ -84,7 +84,9 @@ def esp_body(back, step):
 def unreachable_body(family):
     """The same error both ways: a type and a code that are not 0."""
     def body(back, step):
-        return (ICMP, icmp(3, 3, 0, bytes(28 + 4 * step))) if family == 4 else (ICMPV6, icmp(1, 4, 0, bytes(40 + 4 * step)))
+        if family == 4:
+            return ICMP, icmp(3, 3, 0, bytes(28 + 4 * step))
+        return ICMPV6, icmp(1, 4, 0, bytes(40 + 4 * step))
     return body
 
 

@@ -5,7 +5,7 @@ of the same flow has it. ipfixDump knows rheo's own elements by the type informa
 import re
 import sys
 
-from collectors import TcpSink, need
+from collectors import TcpSink
 from ipfix_expected import PEN, elements, forms, milliseconds, text_of_address
 from ipfix_live import FIRST_PORT, VARIANTS, Comparison, meter_every_kind, name_of
 from rig import Rig, expect, expect_equal, run
@@ -56,9 +56,9 @@ def dumped(file):
 def main():
     rig = Rig()
     for scheme in ("tcp", "file"):
-        comparison = Comparison(rig)
+        comparison = Comparison(rig, "ipfixDump")
         with rig.case(f"{scheme}, flows of every kind") as case:
-            need("ipfixDump")
+            comparison.need_programs()
             near, far = rig.pair()
             folder = rig.case_folder(case)
             files = {variant: folder / f"{name_of(variant)}.ipfix" for variant in VARIANTS}

@@ -6,6 +6,7 @@ import json
 import time
 
 import every_record
+from collectors import need
 from ipfix_expected import BIFLOWS, PROFILES, by_key, expect_every_kind, expect_same, expect_told, expected_records
 from rig import expect, expect_equal, losses
 
@@ -21,9 +22,9 @@ def name_of(variant):
 
 def meter_every_kind(rig, case, near, far, endpoints):
     """endpoints: variant -> where its exporter sends. The JSON records, when all have been sent."""
-    exporters = {f"export.ipfix.{name_of(variant)}": {"endpoint": endpoint, "biflow": variant[0], "elements": variant[1],
-                                                      "max_batch_interval": "50ms"}
-                 for variant, endpoint in endpoints.items()}
+    exporters = {f"export.ipfix.{name_of((biflow, profile))}":
+                 {"endpoint": endpoint, "biflow": biflow, "elements": profile, "max_batch_interval": "50ms"}
+                 for (biflow, profile), endpoint in endpoints.items()}
     rheod = rig.rheod(near, case, interfaces={"include": ["east"]}, flow=FLOW_SETTINGS,
                       datapath={"drain_interval": "50ms"}, **exporters)
     rheod.start()
@@ -44,10 +45,14 @@ def meter_every_kind(rig, case, near, far, endpoints):
 class Comparison:
     """The run of one collector's test, then a case for each variant."""
 
-    def __init__(self, rig):
+    def __init__(self, rig, *programs):
         self._rig = rig
+        self._programs = programs
         self._json = []
         self._read = {}  # variant -> function that gives the collector's records
+
+    def need_programs(self):
+        need(*self._programs)
 
     def remember(self, json_records, read):
         self._json, self._read = json_records, read
@@ -56,6 +61,7 @@ class Comparison:
         """shown(variant): the forms of elements that the collector shows; exact: nothing else, not even as 0."""
         for variant in VARIANTS:
             with self._rig.case(f"{label}, {name_of(variant)}"):
+                self.need_programs()
                 expect(variant in self._read, "there is nothing to compare")
                 wanted = expected_records(self._json, *variant)
                 told = expect_same(wanted, by_key(self._read[variant]()), shown(variant), exact)

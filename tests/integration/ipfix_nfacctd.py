@@ -6,7 +6,7 @@ elements, and for all else by primitives made for the test, as its users make th
 import json
 import signal
 
-from collectors import need, udp_socket, wait_for, wait_read
+from collectors import udp_socket, wait_for, wait_read
 from ipfix_expected import PEN, elements, expected_records, forms, protocol_number, shown_forms, text_of_address
 from ipfix_live import FIRST_PORT, VARIANTS, Comparison, meter_every_kind, name_of
 from rig import Rig, expect_equal
@@ -126,9 +126,9 @@ def of_family(form, flow):
 
 def main():
     rig = Rig()
-    comparison = Comparison(rig)
+    comparison = Comparison(rig, "nfacctd")
     with rig.case("udp, flows of every kind") as case:
-        need("nfacctd")
+        comparison.need_programs()
         near, far = rig.pair()
         collectors = {variant: Nfacctd(near, rig.case_folder(case) / name_of(variant), FIRST_PORT + number, variant)
                       for number, variant in enumerate(VARIANTS)}

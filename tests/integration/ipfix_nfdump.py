@@ -63,9 +63,11 @@ NOT_SHOWN = {
     "a reverse element that is no counter is taken for its forward one, which then overwrites it":
         reverse("tcpControlBits", "ipClassOfService", "icmpTypeCodeIPv4", "icmpTypeCodeIPv6"),
     "nfdump 1.7.1 has no place for layer-2 octets":
-        forward("layer2OctetTotalCount", "layer2OctetDeltaCount") + reverse("layer2OctetTotalCount", "layer2OctetDeltaCount"),
-    "nfdump 1.7.1 ignores it": forward("ipTTL", "dot1qVlanId", "postDot1qVlanId", "dot1qCustomerVlanId",
-                                       "flowLabelIPv6", "flowId", "mplsLabelStackDepth", "layer2SegmentId") + reverse("ipTTL"),
+        [*forward("layer2OctetTotalCount", "layer2OctetDeltaCount"),
+         *reverse("layer2OctetTotalCount", "layer2OctetDeltaCount")],
+    "nfdump 1.7.1 ignores it":
+        [*forward("ipTTL", "dot1qVlanId", "postDot1qVlanId", "dot1qCustomerVlanId", "flowLabelIPv6", "flowId",
+                  "mplsLabelStackDepth", "layer2SegmentId"), *reverse("ipTTL")],
     "the family shows in the addresses": forward("ipVersion"),
     "nfdump reads type and code from icmpTypeCode":
         [*forward("icmpTypeIPv4", "icmpCodeIPv4", "icmpTypeIPv6", "icmpCodeIPv6"),
@@ -124,9 +126,10 @@ def conserve(collector, json_records, variant):
 
 def main():
     rig = Rig()
-    comparison = Comparison(rig)
+    comparison = Comparison(rig, "nfcapd", "nfdump")
     collectors = {}
     with rig.case("udp, flows of every kind") as case:
+        comparison.need_programs()
         near, far = rig.pair()
         for number, variant in enumerate(VARIANTS):
             folder = rig.case_folder(case) / name_of(variant)

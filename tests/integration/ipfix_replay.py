@@ -9,7 +9,7 @@ import sys
 from collectors import need
 from ipfix_dump import dumped
 from ipfix_expected import BIFLOWS, by_key, expect_same, expected_records, forms, identity_of
-from rig import TOP, Rig
+from rig import TOP, Rig, expect
 
 sys.path.insert(0, str(TOP / "tests" / "golden"))
 import make_captures  # noqa: E402
@@ -42,6 +42,8 @@ def main():
                 read[biflow] += found[biflow]
     for biflow in BIFLOWS:
         with rig.case(f"golden captures, {biflow}"):
+            need("ipfixDump")
+            expect(records, "there is nothing to compare")
             wanted = expected_records(records, biflow, "full", identity_of)
             expect_same(wanted, by_key(read[biflow], identity_of), forms("full", biflow), exact=True)
     rig.end()

@@ -11,7 +11,7 @@ import signal
 import time
 import xml.etree.ElementTree
 
-from collectors import TcpSink, need, wait_for
+from collectors import TcpSink, wait_for
 from ipfix_expected import elements, forms
 from ipfix_live import FIRST_PORT, VARIANTS, Comparison, meter_every_kind, name_of
 from rig import Rig, expect, expect_equal, run
@@ -195,16 +195,17 @@ def run_into_files(rig, case, comparison):
     folder = rig.case_folder(case)
     folder.mkdir()
     files = {variant: folder / f"{name_of(variant)}.ipfix" for variant in VARIANTS}
-    records = meter_every_kind(rig, f"{case} rheod", near, far, {variant: f"file:{file}" for variant, file in files.items()})
+    endpoints = {variant: f"file:{file}" for variant, file in files.items()}
+    records = meter_every_kind(rig, f"{case} rheod", near, far, endpoints)
     comparison.remember(records, {variant: lambda file=file: decoded("-r", file) for variant, file in files.items()})
 
 
 def main():
     rig = Rig()
     for scheme, run_one in (("tcp", run_over_tcp), ("file", run_into_files)):
-        comparison = Comparison(rig)
+        comparison = Comparison(rig, "tshark")
         with rig.case(f"{scheme}, flows of every kind") as case:
-            need("tshark")
+            comparison.need_programs()
             run_one(rig, case, comparison)
         comparison.cases(lambda variant: forms(variant[1], variant[0]), scheme, exact=True)
     rig.end()
