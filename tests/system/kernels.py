@@ -212,7 +212,10 @@ def why_not():
 
 
 def try_kernel(kernel, arguments, reports):
-    cases = arguments.cases.split(",") if arguments.cases else ["conservation", "sctp"] if arguments.short else list(CASES)
+    asked = arguments.cases.split(",") if arguments.cases else ["conservation", "sctp"] if arguments.short else CASES
+    if unknown := set(asked) - set(CASES):
+        sys.exit(f"kernels: --cases {', '.join(sorted(unknown))}: no such case; there are {', '.join(CASES)}")
+    cases = [case for case in CASES if case in asked]  # those with an underlay leave it behind
     folder = arguments.build / "system" / kernel.name
     try:
         unpacked = debian_kernels.fetch(kernel, TOP / "build" / "cache" / "kernels")
