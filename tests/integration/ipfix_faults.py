@@ -294,6 +294,26 @@ def silent_resolver(rig, case):
         expect_recovered(fault, [collector])
 
 
+def silent_at_the_end(rig, case):
+    """A stop does not wait for a name service: the records stay for the next start, which sends them."""
+    with resolver(rig.folder / "names", "timeout:30 attempts:1"):
+        fault = Fault(rig, case, endpoint=f"tcp://collector.test:{PORT}")
+        names = fault.collector("--swallow-connections", kind="dns", port=53)
+        fault.start()
+        fault.send()
+        parts, total = fault.end()
+        expect_equal((parts["sent"], parts["lost"]), (0, 0), "records sent, and lost")
+        collector = fault.collector()
+        names.kill()
+        fault.collector(kind="dns", port=53).say(signal.SIGUSR1)
+        fault.start()
+        wait_until(lambda: collector.received() > 0, "the next rheod sends")
+        counters = fault.rheod.stop()
+        expect_equal(counters[f"lane.{LANE}.records_sent"], parts["pending"], "records sent after the next start")
+        collector.settle()
+        expect_all(decoded(collector.files()), total)
+
+
 def udp_restarted(rig, case):
     """Nobody is told what a UDP collector did not get; but whoever comes next gets templates before records."""
     fault = Fault(rig, case, endpoint=f"udp://127.0.0.1:{PORT}")
@@ -323,6 +343,7 @@ CASES = (
     ("black-holed connection", swallowed),
     ("unknown name", unknown_name),
     ("silent resolver", silent_resolver),
+    ("silent resolver at the stop", silent_at_the_end),
     ("UDP, killed and restarted", udp_restarted),
 )
 

@@ -194,6 +194,32 @@ def renewed(rig, case, scheme):
     expect_equal(expired.received(), 0, "octets that the expired one received")
 
 
+def restarted(rig, case, scheme):
+    """Killed while nothing is sent: a connection that broke, or an ICMP error, tells; nothing is lost over TLS."""
+    folder = make_certificates(rig.folder / "certificates")
+    near, far, rheod = prepare(rig, case, {"secure": exporter_to(scheme, folder)}, shutdown_timeout="10s")
+    first = Collector(near, scheme, folder)
+    rheod.start()
+    before = send(near, far, PACKETS)
+    wait_finished(rheod, before)
+    settle(first)
+    meanwhile = send(near, far, PACKETS, first_flow=1_000)
+    wait_finished(rheod, before, meanwhile)
+    wait_said(rheod, "ipfix.secure", "Connection refused, trying again")
+    second = Collector(near, scheme, folder)
+    wait_said(rheod, "ipfix.secure", "writing again")
+    after = send(near, far, PACKETS, first_flow=2_000)
+    counters = rheod.stop()
+    expect_json_conserved(rheod, counters, together(before, meanwhile, after))
+    settle(second)
+    if scheme == "tls":
+        expect_all(decoded([first.file, second.file]), together(before, meanwhile, after))
+        return
+    found = decoded([second.file])
+    expect(found["packets"] >= after["packets"], f"packets that the new collector read: {found['packets']}, "
+                                                 f"after it was there {after['packets']} were sent")
+
+
 def silent_restart(rig, case):
     """The new collector knows nothing of the DTLS session, and no ICMP error says so: nothing is sent meanwhile."""
     folder = make_certificates(rig.folder / "certificates")
@@ -232,6 +258,8 @@ def main():
             refusals(rig, case, scheme)
         with rig.case(f"{scheme}, an expired certificate renewed") as case:
             renewed(rig, case, scheme)
+        with rig.case(f"{scheme}, a collector killed and restarted") as case:
+            restarted(rig, case, scheme)
     with rig.case("dtls, a collector restarted in silence") as case:
         silent_restart(rig, case)
     with rig.case("files that cannot serve") as case:
