@@ -143,7 +143,7 @@ def absent_for_long(rig, case):
         fault.send(packets=10_000, flows=5_000)
     fault.said("records are being lost, the oldest first; each is counted")
     collector = fault.collector()
-    fault.said("writing again")
+    fault.said("writing again", seconds=60)  # the next attempt may be 16 s away, or 32
     parts, total = fault.end(sentences_at_most=4)
     collector.settle()
     found = decoded(collector.files())
