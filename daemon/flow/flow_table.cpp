@@ -219,14 +219,14 @@ std::uint64_t FlowTable::expiry_budget(std::uint64_t now_ns) {
   constexpr std::uint64_t kLongestHoldNs = 10'000'000'000;
   if (held_back_since_ns_ != 0 && now_ns - held_back_since_ns_ >= kLongestHoldNs) return UINT64_MAX;
 
-  const std::uint64_t pending = outbox_.slowest_pending();
-  const std::uint64_t position = outbox_.head() - pending;
-  if (pending == 0 || std::exchange(slowest_position_, position) != position) slowest_moved_ns_ = now_ns;
+  const SlowestLane slowest = outbox_.slowest();
+  const bool moved = std::exchange(slowest_delivered_, slowest.delivered) != slowest.delivered;
+  if (slowest.pending == 0 || moved) slowest_moved_ns_ = now_ns;
   const std::uint64_t most = outbox_.capacity() / 2;
   if (now_ns - slowest_moved_ns_ >= kStoppedNs) return most;
   // An eighth stays free for the records that a merge makes.
   const std::uint64_t usable = outbox_.capacity() - outbox_.capacity() / 8;
-  return std::min(most, usable - std::min(usable, pending));
+  return std::min(most, usable - std::min(usable, slowest.pending));
 }
 
 bool FlowTable::expire(std::uint64_t now_ns, std::uint64_t most) {

@@ -114,7 +114,7 @@ class FlowTable {
   std::uint32_t drain_number_ = 1;
   std::uint32_t next_to_close_ = 0;
   std::uint64_t held_back_since_ns_ = 0;  // records that were due; 0: none
-  std::uint64_t slowest_position_ = 0;    // that the slowest lane had acknowledged
+  std::uint64_t slowest_delivered_ = 0;   // SlowestLane::delivered at the last look
   std::uint64_t slowest_moved_ns_ = 0;
   TableCounters counters_;
 };

@@ -103,17 +103,19 @@ std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& na
   return retired;
 }
 
-std::uint64_t Outbox::slowest_pending() const {
-  std::uint64_t most = 0;
+SlowestLane Outbox::slowest() const {
+  SlowestLane slowest;
   for (std::size_t i = 0; i < kMaxLanes; ++i) {
     LaneSlot& slot = file_.lane(i);
     if (slot.name[0] == '\0') continue;
-    const std::uint64_t current = word(slot.current).load(std::memory_order_acquire) & 1U;
-    const std::uint64_t position = word(slot.mark[current].position).load(std::memory_order_relaxed);
+    LaneMark& mark = slot.mark[word(slot.current).load(std::memory_order_acquire) & 1U];
+    const std::uint64_t position = word(mark.position).load(std::memory_order_relaxed);
+    const std::uint64_t lost = word(mark.losses.records).load(std::memory_order_relaxed);
     const std::uint64_t end = head();
-    most = std::max(most, end > position ? end - position : 0);
+    const std::uint64_t pending = end > position ? end - position : 0;
+    if (pending > slowest.pending) slowest = {.pending = pending, .delivered = position - lost};
   }
-  return most;
+  return slowest;
 }
 
 OutboxCursor::OutboxCursor(Outbox& outbox, LaneSlot& slot, std::uint64_t queue)
@@ -229,7 +231,8 @@ void OutboxCursor::store_mark(const LaneMark& mark) {
   word(place.position).store(mark.position, std::memory_order_relaxed);
   place.sum = mark.sum;
   place.file = mark.file;
-  place.losses = mark.losses;
+  word(place.losses.records).store(mark.losses.records, std::memory_order_relaxed);
+  place.losses.counts = mark.losses.counts;
   RHEO_FAULT_POINT("lane-mark-written");
   word(slot_.current).store(other, std::memory_order_release);
   RHEO_FAULT_POINT("lane-mark-current");

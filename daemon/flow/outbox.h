@@ -30,6 +30,11 @@ struct RetiredLane {
   std::uint64_t records = 0;
 };
 
+struct SlowestLane {
+  std::uint64_t pending = 0;    // records; 0 without lanes
+  std::uint64_t delivered = 0;  // so many were, from a number of its own on: it grows when the lane gets on
+};
+
 class Outbox {
  public:
   /// The file outlives the outbox, and the outbox its cursors.
@@ -60,8 +65,9 @@ class Outbox {
   /// Forgets the lanes that are not in `names`. Before the lanes run.
   std::vector<RetiredLane> retire_lanes(const std::vector<std::string>& names);
 
-  /// Records that the slowest lane has not acknowledged; 0 without lanes. Any thread.
-  std::uint64_t slowest_pending() const;
+  /// The lane with the most records that it has not acknowledged. Any thread.
+  SlowestLane slowest() const;
+  std::uint64_t slowest_pending() const { return slowest().pending; }
 
  private:
   friend class OutboxCursor;  // the two ends of one ring

@@ -280,6 +280,17 @@ TEST_F(BurstTest, DoesNotWaitForALaneThatStands) {
   EXPECT_EQ(table_->counters().active_flows, 0U);
 }
 
+TEST_F(BurstTest, LosingIsNotGettingOn) {
+  FlowBatch batch;
+  for (unsigned call = 0; call < 6; ++call) {
+    EXPECT_FALSE(table_->expire(kStart + (100 + call) * kSecond));
+    ASSERT_TRUE(cursor_->next(batch, 1, 0, {}));  // goes to the oldest that is left, and fails to send it
+    cursor_->rewind();
+  }
+  EXPECT_GT(cursor_->losses().records, 1'000U);
+  EXPECT_LT(table_->counters().active_flows, 2'200U) << "the lane was waited for";
+}
+
 TEST_F(BurstTest, IsHeldBackForTenSecondsAtMost) {
   std::uint64_t now = kStart + 100 * kSecond;
   for (; now < kStart + 110 * kSecond; now += kSecond) {
