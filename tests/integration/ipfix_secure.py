@@ -22,7 +22,7 @@ leaf() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/
 ca ca; ca other
 leaf server 2 DNS:localhost,IP:127.0.0.1
 leaf named 2 DNS:collector.example
-leaf expired -1 DNS:localhost,IP:127.0.0.1
+leaf expired 0 DNS:localhost,IP:127.0.0.1
 leaf client 2 DNS:exporter.example
 """
 SCHEMES = ("tls", "dtls")

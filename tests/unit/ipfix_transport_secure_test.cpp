@@ -118,7 +118,7 @@ class IpfixSecure : public testing::TestWithParam<const char*> {
       ca ca; ca other
       leaf server 2 DNS:localhost,IP:127.0.0.1
       leaf named 2 DNS:collector.example
-      leaf expired -1 DNS:localhost,IP:127.0.0.1
+      leaf expired 0 DNS:localhost,IP:127.0.0.1
       leaf client 2 DNS:exporter.example
       openssl pkey -in client.key -aes128 -passout pass:x -out locked.key)";
     const std::string command = "cd " + name + " && { " + script + "\n} >log 2>&1";
