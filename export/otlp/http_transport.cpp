@@ -205,9 +205,20 @@ std::string diagnose_tls(const OtlpTransportOptions& options) {
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_RECV_ERROR:  // an alert after the handshake, of a receiver that wants a certificate
-    case CURLE_SEND_ERROR:
       return shown(error);
+    // Since TLS 1.3 our handshake is over before the other side has looked at our certificate, and not every
+    // receiver sends an alert before it hangs up.
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_PARTIAL_FILE:
+      return options.tls.client_cert.empty()
+                 ? "it closes the connection after the TLS handshake, as who wants a client certificate "
+                   "(tls_client_cert) does"
+                 : "it closes the connection after the TLS handshake, as who refuses the client certificate "
+                   "does";
     default:
       return "";
   }

@@ -118,7 +118,8 @@ class Receiver:
 
     def start(self):
         self._process = self._namespace.start([*self._command, self.port, self.output, *self._words],
-                                              stdout=subprocess.PIPE, env=self._environment)
+                                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                              env=self._environment)
         if not self._process.stdout.readline().startswith(b"listening"):
             raise AssertionError("the OTLP receiver does not listen")
 
