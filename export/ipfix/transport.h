@@ -58,8 +58,9 @@ struct IpfixTransportOptions {
       std::chrono::seconds(5);  // of asking for the name and connecting
   std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(5);
   std::chrono::nanoseconds write_timeout = std::chrono::seconds(5);  // of one message
-  // TCP and TLS: a connection of which nothing was acknowledged for this long, while something waited for
-  // it, is over. Long enough for a route to be found again; longer would only let more records into a void.
+  // TCP, TLS and SCTP: a connection of which nothing was acknowledged for this long, while something waited
+  // for it, is over. Long enough for a route to be found again; longer would only let more records into a
+  // void.
   std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   // DTLS: how old a session may be when a batch begins, see SecureTransport.
   std::chrono::nanoseconds dtls_session_time = std::chrono::minutes(1);

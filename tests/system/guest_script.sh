@@ -170,6 +170,7 @@ gre_to_many() {
 sctp() {
 	ip link set dev lo up
 	unit_ipfix_transport_stream --gtest_filter='IpfixSctp.*' >"$folder/tests" 2>&1
+	echo $? >"$folder/tests_exit"
 	pair
 	sctp_collector 4739 "$folder/flows.ipfix" &
 	collector=$!

@@ -264,7 +264,9 @@ class IpfixSctp : public testing::Test {
     ASSERT_EQ(::bind(collector_.get(), reinterpret_cast<sockaddr*>(&own), size), 0);
     ASSERT_EQ(::listen(collector_.get(), 8), 0);
     ::getsockname(collector_.get(), reinterpret_cast<sockaddr*>(&own), &size);
-    transport_ = make(options_for("sctp://127.0.0.1:" + std::to_string(ntohs(own.sin_port))));
+    auto options = options_for("sctp://127.0.0.1:" + std::to_string(ntohs(own.sin_port)));
+    options.dead_peer_timeout = milliseconds(1'000);
+    transport_ = make(options);
     ASSERT_TRUE(transport_);
   }
   UniqueFd accept() const { return UniqueFd(::accept(collector_.get(), nullptr, nullptr)); }
@@ -292,6 +294,28 @@ TEST_F(IpfixSctp, ACollectorThatClosedGetsANewSession) {
   EXPECT_EQ(transport_->prepare().value(), true);
   const UniqueFd peer = accept();
   ASSERT_TRUE(transport_->send(message(100, 'a')));
+  EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 100);
+}
+
+TEST_F(IpfixSctp, AnAssociationIntoABlackHoleIsNoticed) {
+  ASSERT_EQ(transport_->prepare().value(), true);
+  UniqueFd peer = accept();
+  ASSERT_TRUE(transport_->send(message(100, 'a')));
+  EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 100);
+  swallow_everything(peer.get());
+  const std::uint64_t start = monotonic_ns();
+  Status sent = Done{};
+  while (sent && since(start) < milliseconds(8'000)) {
+    sent = transport_->send(message(100, 'b'));
+    ::usleep(100'000);  // the buffer does not become full
+  }
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().what, HasSubstr("Connection timed out"));
+  EXPECT_GE(since(start), milliseconds(400));
+  EXPECT_LT(since(start), milliseconds(4'000));
+  EXPECT_EQ(transport_->prepare().value(), true);
+  peer = accept();
+  ASSERT_TRUE(transport_->send(message(100, 'n')));
   EXPECT_EQ(::recv(peer.get(), data_, sizeof data_, 0), 100);
 }
 

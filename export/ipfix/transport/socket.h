@@ -26,8 +26,8 @@ struct SocketOptions {
   int protocol = IPPROTO_TCP;
   std::uint8_t dscp = 0;
   std::optional<SocketAddress> source;
-  // TCP: data, or a probe of an idle connection, that is not acknowledged for this long ends it; 0: when the
-  // kernel thinks fit.
+  // TCP, SCTP: data, or a probe of an idle connection, that is not acknowledged for this long ends it; 0:
+  // when the kernel thinks fit.
   std::chrono::nanoseconds dead_peer_timeout{0};
 };
 
