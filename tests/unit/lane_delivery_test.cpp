@@ -96,6 +96,31 @@ TEST_F(LaneTest, BacksOffLongerAndLonger) {
   EXPECT_LE(far_.tries(), 13);
 }
 
+TEST_F(LaneTest, TheFarSidesWishGoesBeforeThePace) {
+  far_.answer = [](int write) -> Status { return write <= 2 ? disk_full() : Done{}; };
+  far_.retry_after = 300ms;
+  box_.add(1);
+  const auto lane = make_lane();
+  std::this_thread::sleep_for(250ms);
+  EXPECT_EQ(far_.tries(), 1);
+  std::this_thread::sleep_for(200ms);  // a quarter more at most
+  EXPECT_EQ(far_.tries(), 2);
+  box_.wait_until_done(1);
+}
+
+TEST_F(LaneTest, WhatTheFarSideSaysIsLoggedAndCounted) {
+  far_.notice = "some were not kept";
+  box_.add(1);
+  ::testing::internal::CaptureStderr();
+  const auto lane = make_lane();
+  box_.wait_until_done(1);
+  box_.add(1);
+  box_.wait_until_done(2);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(said, "rheod: json.test: some were not kept\n");
+  EXPECT_EQ(lane->counters().records_rejected, 7U);
+}
+
 TEST_F(LaneTest, AStopEmptiesWhatIsLeft) {
   options_.max_batch_interval = 10s;
   box_.add(25);

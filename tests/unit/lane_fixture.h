@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "daemon/base/assert.h"
 #include "daemon/base/clock.h"
@@ -124,6 +125,8 @@ struct Far {
   std::function<Status(int idle)> idle_answer = [](int) -> Status { return Done{}; };
   std::function<Status(int resume)> resume_answer = [](int) -> Status { return Done{}; };
   FileMark mark;
+  std::chrono::nanoseconds retry_after{0};
+  std::string notice;
   std::atomic<int> reopens = 0;
 
   std::vector<std::uint64_t> ids() {
@@ -152,6 +155,15 @@ class FarExporter final : public Exporter {
     far_.batches.push_back(batch.size());
     return answer;
   }
+  std::chrono::nanoseconds retry_after() const override {
+    const std::scoped_lock lock(far_.mutex);
+    return far_.retry_after;
+  }
+  std::string take_notice() override {
+    const std::scoped_lock lock(far_.mutex);
+    return std::exchange(far_.notice, {});
+  }
+  std::uint64_t records_rejected() const override { return 7; }
   void note_losses(const RecordLosses& lost) override {
     const std::scoped_lock lock(far_.mutex);
     far_.lost_noted = lost.records;
