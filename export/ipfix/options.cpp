@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/ipfix/options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <concepts>
 #include <cstring>
@@ -110,16 +112,29 @@ Records element_types(const OptionsInput& input) {
   return records;
 }
 
-std::string_view description_of(const Link& link) {
+std::string_view kind_of(const Link& link) {
   if (!link.kind.empty()) return link.kind;
   return link.loopback ? "loopback" : "physical";
 }
 
-Records interfaces(const OptionsInput& input, bool domain_first) {
+/// With the name, since nfdump and others show the description as the interface's name.
+std::string description_of(const Link& link) { return fmt::format("{} ({})", link.name, kind_of(link)); }
+
+Records interfaces(const OptionsInput& input) {
   Records records;
   for (const auto& [index, link] : input.links) {
     RecordBuilder record;
-    if (domain_first) record.number(input.settings.observation_domain);
+    record.number(input.settings.observation_domain).text(link.name, kInterfaceNameSize);
+    record.number(index).text(description_of(link), kInterfaceDescriptionSize);
+    records.push_back(record.take());
+  }
+  return records;
+}
+
+Records interfaces_by_scope(const OptionsInput& input) {
+  Records records;
+  for (const auto& [index, link] : input.links) {
+    RecordBuilder record;
     record.number(index).text(link.name, kInterfaceNameSize);
     record.text(description_of(link), kInterfaceDescriptionSize);
     records.push_back(record.take());
@@ -145,7 +160,8 @@ const std::array<OptionsTemplate, kOptionsKindCount>& options_templates() {
        {"privateEnterpriseNumber", "informationElementId", "informationElementDataType",
         "informationElementSemantics", "informationElementUnits", "informationElementRangeBegin",
         "informationElementRangeEnd", "informationElementName", "informationElementDescription"}},
-      {1, {"observationDomainId", "ingressInterface", "interfaceName", "interfaceDescription"}},
+      // The name is in the scope for nfdump 1.7.1, which takes a record for scope, index and description.
+      {2, {"observationDomainId", "interfaceName", "ingressInterface", "interfaceDescription"}},
       {1, {"ingressInterface", "interfaceName", "interfaceDescription"}},
   }};
   return templates;
@@ -170,9 +186,9 @@ std::vector<OptionsRecord> options_records(IpfixOptionsKind kind, const OptionsI
     case IpfixOptionsKind::element_types:
       return element_types(input);
     case IpfixOptionsKind::interfaces:
-      return interfaces(input, true);
+      return interfaces(input);
     case IpfixOptionsKind::interfaces_by_scope:
-      return interfaces(input, false);
+      return interfaces_by_scope(input);
   }
   RHEO_ASSERT(false);
 }

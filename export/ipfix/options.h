@@ -24,7 +24,7 @@ enum class IpfixOptionsKind : std::uint8_t {
   sampling,            // RFC 5477
   sampling_legacy,     // as NetFlow version 9 had it
   element_types,       // RFC 5610
-  interfaces,          // the scope is the observation domain
+  interfaces,          // the scope is the observation domain and the name
   interfaces_by_scope  // the scope is the interface
 };
 inline constexpr std::size_t kOptionsKindCount = 7;

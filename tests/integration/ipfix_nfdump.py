@@ -124,6 +124,12 @@ def conserve(collector, json_records, variant):
         expect_equal(sums[unit], sent, f"{unit} that nfdump sums")
 
 
+def name_interfaces(collector):
+    """By what the options tell; 0 is no interface."""
+    numbers = re.findall(r"^ +(?:input|output) += +(\d+) *(.*)$", collector.shown("raw"), re.M)
+    expect_equal({name for number, name in numbers if int(number)}, {"east (veth)"}, "interface names of nfdump")
+
+
 def main():
     rig = Rig()
     comparison = Comparison(rig, "nfcapd", "nfdump")
@@ -139,6 +145,7 @@ def main():
         for variant, collector in collectors.items():
             collector.stop()
             conserve(collector, records, variant)
+            name_interfaces(collector)
         comparison.remember(records, {variant: lambda of=variant: stored(collectors[of], of) for variant in VARIANTS})
     comparison.cases(SHOWN_OF, "udp")
     rig.end()

@@ -35,9 +35,9 @@ TEST(IpfixOptions, InterfacesAreNamedInBothForms) {
   EXPECT_EQ(by_domain[0].number(0, 149), 5U);
   EXPECT_EQ(by_domain[0].number(0, 10), 2U);
   EXPECT_EQ(by_domain[0].text(0, 82), "eth0");
-  EXPECT_EQ(by_domain[0].text(0, 83), "physical");
+  EXPECT_EQ(by_domain[0].text(0, 83), "eth0 (physical)");
   EXPECT_EQ(by_domain[1].text(0, 82), "a-name-of-15-chr");
-  EXPECT_EQ(by_domain[1].text(0, 83), "veth");
+  EXPECT_EQ(by_domain[1].text(0, 83), "a-name-of-15-chr (veth)");
   const auto by_scope = told(session, IpfixOptionsKind::interfaces_by_scope);
   ASSERT_EQ(by_scope.size(), 2U);
   EXPECT_EQ(by_scope[1].fields.front().number, 10);
