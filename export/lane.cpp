@@ -65,6 +65,14 @@ LaneCounters Lane::counters() const {
           .lost = losses.counts};
 }
 
+void Lane::flush() {
+  {
+    const std::scoped_lock lock(mutex_);
+    flush_ = true;
+  }
+  wake_.notify_all();
+}
+
 void Lane::reopen() { exporter_->request_reopen(); }
 
 void Lane::run(const std::stop_token& stop) {
@@ -106,6 +114,7 @@ void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
 }
 
 void Lane::idle(const std::stop_token& stop) {
+  flush_ = false;  // nothing waits
   exporter_->note_losses(cursor_->losses());
   if (const Status done = exporter_->idle(); !done)
     failed(done.error(), stop);
@@ -135,7 +144,7 @@ void Lane::wait_for_full_batch(const std::stop_token& stop) {
   const std::uint64_t deadline = after_now(options_.max_batch_interval);
   while (!stop.stop_requested() && cursor_->pending() < options_.max_batch_size) {
     const std::uint64_t now = monotonic_ns();
-    if (now >= deadline) return;
+    if (now >= deadline || flush_.exchange(false)) return;
     wait_until(std::min(deadline, now + kFillStepNs), stop);
   }
 }
@@ -150,7 +159,7 @@ void Lane::succeeded(const FlowBatch& batch) {
 
 void Lane::works_again() {
   retry_ = options_.first_retry;
-  if (!std::exchange(failing_, false)) return;
+  if (!failing_.exchange(false)) return;
   log::write(log::Priority::notice,
              fmt::format("{}: writing again; {} records are waiting", options_.name, cursor_->pending()),
              {{"RHEO_EXPORTER", options_.name}});
@@ -175,7 +184,7 @@ void Lane::failed(const Error& error, const std::stop_token& stop) {
   const auto asked = exporter_->retry_after();  // the far side knows better than our doubling
   const auto wait = asked.count() > 0 ? asked : retry_;
   if (asked.count() == 0) retry_ = std::min(retry_ * 2, options_.longest_retry);
-  if (!std::exchange(failing_, true)) {
+  if (!failing_.exchange(true)) {
     log::write(log::Priority::error,
                fmt::format("{}: {}, trying again in {}; records wait in the outbox", options_.name,
                            error.what, duration_text(wait)),
@@ -188,9 +197,10 @@ void Lane::failed(const Error& error, const std::stop_token& stop) {
                                                : std::pair(wait.count() * 3 / 4, wait.count());
   std::uniform_int_distribution<std::int64_t> jittered(least, most);
   wait_until(after_now(std::chrono::nanoseconds(jittered(random_))), stop);
+  flush_ = false;
 }
 
-/// Returns at the time, when a stop is requested, or, in a stop, at its deadline.
+/// Returns at the time, when a stop or a flush is requested, or, in a stop, at its deadline.
 void Lane::wait_until(std::uint64_t time_ns, const std::stop_token& stop) {
   // std::chrono::steady_clock is CLOCK_MONOTONIC in libstdc++.
   const auto at = [](std::uint64_t ns) {
@@ -198,7 +208,7 @@ void Lane::wait_until(std::uint64_t time_ns, const std::stop_token& stop) {
   };
   std::unique_lock lock(mutex_);
   if (!stop.stop_requested()) {
-    wake_.wait_until(lock, stop, at(time_ns), [] { return false; });
+    wake_.wait_until(lock, stop, at(time_ns), [this] { return flush_.load(); });
     return;
   }
   while (monotonic_ns() < time_ns && !past_stop_deadline())

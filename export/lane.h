@@ -53,6 +53,12 @@ class Lane {
   LaneCounters counters() const;  // any thread
   void reopen();                  // any thread: Exporter::request_reopen
 
+  /// What waits is written now: no wait for a full batch, none after a failure. Does not wait. Any thread.
+  void flush();
+
+  /// The last write failed and is tried again. Any thread.
+  bool failing() const { return failing_; }
+
  private:
   void run(const std::stop_token& stop);
   void deliver(FlowBatch& batch, const std::stop_token& stop);
@@ -75,7 +81,6 @@ class Lane {
   // The lane's thread only.
   FileMark mark_;  // as stored in the outbox
   bool resumed_ = false;
-  bool failing_ = false;
   std::chrono::nanoseconds retry_;  // the next wait
   RecordLosses losses_noticed_;     // the cursor's, at the last look
   RecordLosses losses_before_;      // when the present spell of losses began
@@ -86,7 +91,9 @@ class Lane {
   std::atomic<std::uint64_t> writes_failed_ = 0;
   std::atomic<std::uint64_t> stop_deadline_ns_ = 0;  // counts once a stop is requested
   std::atomic<bool> finished_ = false;
-  std::mutex mutex_;  // for the waits alone
+  std::atomic<bool> failing_ = false;  // written by the lane's thread
+  std::atomic<bool> flush_ = false;    // asked for, and not yet done
+  std::mutex mutex_;                   // for the waits alone
   std::condition_variable_any wake_;
   std::jthread thread_;  // last: stops and joins before anything it uses is gone
 };

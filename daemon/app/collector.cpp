@@ -19,6 +19,9 @@ namespace {
 // A change of the wall clock's offset beyond this is a step (or a suspend), not a slew.
 constexpr std::int64_t kClockStepNs = 100'000'000;
 
+// Each may look at the whole table, while no packet is fetched.
+constexpr std::size_t kMostRequests = 8;
+
 timespec to_timespec(Duration duration) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
   return {static_cast<time_t>(seconds.count()), static_cast<long>((duration - seconds).count())};
@@ -99,6 +102,9 @@ void Collector::run(const std::stop_token& stop) {
         drain();
       } else if (events[i].data.fd == datapath_.evicted_fd()) {
         datapath_.consume_evicted(merge_);
+      } else if (events[i].data.fd == wake_.get()) {
+        read_counter(wake_.get());
+        serve();
       }
     }
   }
@@ -163,6 +169,39 @@ bool Collector::close_flows() {
     if (table_.close_some(std::min(room, kAtOnce)) == 0) return true;
     if (monotonic_ns() >= stop_deadline_ns_) return false;
     if (room < kAtOnce) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // for the lanes
+  }
+}
+
+Status Collector::ask(CollectorRequest request) {
+  {
+    const std::scoped_lock lock(requests_mutex_);
+    if (requests_.size() >= kMostRequests)
+      return failure("the collector has too many questions to answer, try again later",
+                     std::errc::device_or_resource_busy);
+    requests_.push_back(std::move(request));
+  }
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(wake_.get(), &one, sizeof one));
+  return Done{};
+}
+
+/// One drain serves all who asked for one.
+void Collector::serve() {
+  std::vector<CollectorRequest> requests;
+  {
+    const std::scoped_lock lock(requests_mutex_);
+    requests.swap(requests_);
+  }
+  if (std::ranges::any_of(requests, [](const CollectorRequest& request) { return !request.flows; })) drain();
+  const Status drained =
+      swap_failing_
+          ? Status(failure("the kernel's counts cannot be fetched, see the log", std::errc::io_error))
+          : Status(Done{});
+  for (const CollectorRequest& request : requests) {
+    if (request.flows)
+      request.done(Done{}, table_.find(*request.flows));
+    else
+      request.done(drained, {});
   }
 }
 

@@ -6,7 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -17,6 +20,7 @@
 #include "daemon/datapath/datapath.h"
 #include "daemon/flow/flow_table.h"
 #include "daemon/model/counters.h"
+#include "daemon/model/flow_filter.h"
 #include "daemon/model/listeners.h"
 
 namespace rheo {
@@ -32,6 +36,12 @@ struct CollectorReport {
   TableCounters table;
   std::vector<LiveFlow> busiest;
   std::uint64_t drained_at_ns = 0;  // CLOCK_MONOTONIC
+};
+
+/// Something for the collector's thread to do besides. `done` is called there; never, if rheod stops before.
+struct CollectorRequest {
+  std::optional<FlowQuery> flows;  // to be found; none: drain now
+  std::function<void(const Status&, std::vector<FlowRecord>)> done;
 };
 
 /// What stop() left behind.
@@ -58,6 +68,9 @@ class Collector {
   /// last drains only: the flows stay in the table.
   CollectorEnd stop(std::uint64_t deadline_ns);
 
+  /// Fails with std::errc::device_or_resource_busy where too much is asked for already. Any thread.
+  Status ask(CollectorRequest request);
+
   std::shared_ptr<const CollectorReport> report() const { return report_.get(); }
 
  private:
@@ -68,6 +81,7 @@ class Collector {
   bool close_flows();
   void follow_clock();
   void publish();
+  void serve();
 
   Datapath& datapath_;
   FlowTable& table_;
@@ -81,9 +95,11 @@ class Collector {
   Snapshot<CollectorReport> report_;
 
   UniqueFd timer_;
-  UniqueFd wake_;  // eventfd: a stop is requested
+  UniqueFd wake_;  // eventfd: a stop is requested, or something is asked for
   UniqueFd epoll_;
   std::atomic<std::uint64_t> stop_deadline_ns_ = 0;
+  std::mutex requests_mutex_;
+  std::vector<CollectorRequest> requests_;
   CollectorEnd end_;  // written before the thread ends, read after it was joined
   std::jthread thread_;
 };

@@ -51,11 +51,11 @@ bool wants_default_output(const Config& config) {
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
+Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const std::string& config_path) {
   auto directory = RunDirectory::claim(config.daemon.run_directory);
   if (!directory) return forward(std::move(directory));
 
-  auto daemon = std::make_unique<Daemon>(config, *std::move(directory));
+  auto daemon = std::make_unique<Daemon>(config, config_path, *std::move(directory));
   if (auto built = daemon->build(); !built) {
     daemon->stop();
     return forward(std::move(built));
@@ -63,8 +63,11 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
   return daemon;
 }
 
-Daemon::Daemon(const Config& config, RunDirectory directory)
-    : config_(config), directory_(std::move(directory)) {}
+Daemon::Daemon(const Config& config, std::string config_path, RunDirectory directory)
+    : config_(config),
+      config_path_(std::move(config_path)),
+      directory_(std::move(directory)),
+      service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
 
 Status Daemon::build() {
   auto links = dump_links();
@@ -126,7 +129,8 @@ Status Daemon::meter(const std::vector<LinkTarget>& targets) {
   auto names = attach_all(*datapath_, targets);
   if (!names) return forward(std::move(names));
   datapath_->detach_unwanted();
-  losses_.emplace(datapath_->counters());
+  losses_.emplace(counters());
+  metered_ = *names;
   if (auto started = collector_->start(); !started) return started;
 
   const char* hook = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
@@ -158,9 +162,30 @@ Status Daemon::run_loop() {
   if (result >= 0) result = ::sd_event_add_signal(raw, nullptr, SIGUSR1, on_print, this);
   if (result >= 0)
     result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
-  if (result >= 0) result = ::sd_event_set_watchdog(raw, 1);
-  if (result >= 0) result = ::sd_event_loop(raw);
+  if (result < 0) return loop_error(result);
+  auto control = make_control(raw);
+  if (!control) return forward(std::move(control));
+  control_ = *std::move(control);
+  on_tick();
+  result = ::sd_event_loop(raw);
+  control_->say_stopping();
+  control_.reset();
   return result < 0 ? loop_error(result) : Status(Done{});
+}
+
+Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
+  DaemonStatus fixed;
+  fixed.version = RHEO_VERSION;
+  fixed.state = "running";
+  fixed.config_path = config_path_;
+  fixed.started_at_ns = realtime_ns();
+  fixed.kernel_mode = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
+  return ControlPlane::start(loop, {.links = links_,
+                                    .listeners = listeners_,
+                                    .collector = *collector_,
+                                    .lanes = *lanes_,
+                                    .flow_table_fd = table_->file().fd(),
+                                    .fixed = std::move(fixed)});
 }
 
 /// Also of a start that failed half way.
@@ -192,10 +217,13 @@ void Daemon::stop() {
 void Daemon::on_tick() {
   if (monotonic_ns() - listeners_at_ns_ > kListenersEveryNs) refresh_listeners();
   const DaemonCounters now = counters();
-  losses_->look(now.datapath, monotonic_ns());
+  auto events = losses_->look(now, monotonic_ns());
   publish_metering(now);
-  if (!live_) return;
+  control_->tick(
+      {.counters = now, .metered = metered_, .losses = losses_->losses(), .events = std::move(events)});
   const auto report = collector_->report();
+  service_.tick(control_->status(), report->drained_at_ns);
+  if (!live_) return;
   live_->show(
       {.flows = report->busiest, .counters = now, .at_ns = report->drained_at_ns, .heading = heading_},
       *links_.get());

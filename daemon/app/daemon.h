@@ -9,10 +9,12 @@
 
 #include "daemon/app/attachments.h"
 #include "daemon/app/collector.h"
+#include "daemon/app/control_plane.h"
 #include "daemon/app/lanes.h"
 #include "daemon/app/live_table.h"
 #include "daemon/app/loss_watch.h"
 #include "daemon/app/run_directory.h"
+#include "daemon/app/service_state.h"
 #include "daemon/base/result.h"
 #include "daemon/base/snapshot.h"
 #include "daemon/config/config.h"
@@ -24,9 +26,9 @@ namespace rheo {
 class Daemon {
  public:
   /// Everything running, or nothing left behind. Signals are blocked already.
-  static Result<std::unique_ptr<Daemon>> start(const Config& config);
+  static Result<std::unique_ptr<Daemon>> start(const Config& config, const std::string& config_path);
 
-  Daemon(const Config& config, RunDirectory directory);
+  Daemon(const Config& config, std::string config_path, RunDirectory directory);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
@@ -48,7 +50,10 @@ class Daemon {
   void publish_metering(const DaemonCounters& counters);
   DaemonCounters counters() const;
 
+  Result<std::unique_ptr<ControlPlane>> make_control(sd_event* loop);
+
   const Config config_;
+  const std::string config_path_;
   RunDirectory directory_;
   Snapshot<LinkTable> links_;
   Snapshot<Listeners> listeners_;
@@ -64,6 +69,9 @@ class Daemon {
   std::optional<Collector> collector_;
   std::optional<LossWatch> losses_;
   std::optional<LiveTable> live_;
+  std::vector<std::string> metered_;
+  ServiceState service_;
+  std::unique_ptr<ControlPlane> control_;  // while the main loop runs
   std::string heading_;
   std::optional<DaemonCounters> last_counters_;  // once everything has stopped
 };

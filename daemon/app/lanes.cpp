@@ -152,6 +152,25 @@ void Lanes::reopen() {
   for (const auto& lane : lanes_) lane->reopen();
 }
 
+std::vector<ExporterStatus> Lanes::status() const {
+  std::vector<ExporterStatus> status;
+  for (const auto& lane : lanes_) {
+    LaneCounters counted = lane->counters();
+    status.push_back({.name = counted.name, .failing = lane->failing(), .counters = counted});
+  }
+  return status;
+}
+
+Status Lanes::flush(const std::string& name) {
+  for (const auto& lane : lanes_) {
+    if (lane->counters().name != name) continue;
+    lane->flush();
+    return Done{};
+  }
+  return failure("no exporter has this name; ListExporters has the names",
+                 std::errc::no_such_file_or_directory);
+}
+
 std::vector<LaneCounters> Lanes::stop(std::uint64_t deadline_ns) {
   for (const auto& lane : lanes_) lane->request_stop(deadline_ns);
   for (const auto& lane : lanes_) {

@@ -12,6 +12,7 @@
 #include "daemon/config/config.h"
 #include "daemon/flow/outbox.h"
 #include "daemon/model/counters.h"
+#include "daemon/model/daemon_status.h"
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
 #include "daemon/model/metering.h"
@@ -37,6 +38,12 @@ class Lanes {
 
   std::vector<LaneCounters> counters() const;
   void reopen();
+
+  /// Each exporter with its counters.
+  std::vector<ExporterStatus> status() const;
+
+  /// Lane::flush of the exporter of that name; std::errc::no_such_file_or_directory where there is none.
+  Status flush(const std::string& name);
 
   /// Every lane empties what is left, until the deadline (CLOCK_MONOTONIC) at the latest; waits for them.
   /// Returns their last counters.

@@ -3,6 +3,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/model/metering.h"
 
 namespace rheo {
 namespace {
@@ -12,46 +13,72 @@ constexpr std::uint64_t kQuietNs = 10 * kNanosecondsPerSecond;
 struct Reason {
   const char* name;
   const char* meaning;
-  LossCount DatapathCounters::* count;
 };
+constexpr Reason kReasons[] = {
+    {"datapath.evicted_full", "the flow cache and the ring buffer of evicted rows are full"},
+    {"datapath.truncated", "packets end inside their headers"},
+    {"datapath.malformed", "IP headers contradict themselves"},
+    {"datapath.too_deep", "packets have more headers than are followed"}};
 
-// not_ip is no loss: such packets carry no flow.
-constexpr Reason kLosses[] = {
-    {"evicted_full", "the flow cache and the ring buffer of evicted rows are full",
-     &DatapathCounters::evicted_full},
-    {"truncated", "packets end inside their headers", &DatapathCounters::truncated},
-    {"malformed", "IP headers contradict themselves", &DatapathCounters::malformed},
-    {"too_deep", "packets have more headers than are followed", &DatapathCounters::too_deep}};
+/// Every loss with its count, by the names of the counters.
+std::map<std::string, LossCount> named_losses(const DaemonCounters& counters) {
+  std::map<std::string, LossCount> losses;
+  for (const NamedLoss& loss : kNamedLosses)
+    losses[std::string("datapath.") + loss.name] = counters.datapath.*loss.count;
+  for (const LaneCounters& lane : counters.lanes)
+    losses["lane." + lane.name + ".lost"] = {.packets = lane.lost.packets, .bytes = lane.lost.l2_bytes};
+  return losses;
+}
+
+/// Such packets carry no flow: they are counted, but nobody misses them.
+bool is_news(const std::string& name) { return name != "datapath.not_ip"; }
+
+void log_event(const LossEvent& event) {
+  for (const Reason& reason : kReasons) {
+    if (event.name != reason.name) continue;
+    const std::string name = event.name.substr(event.name.find('.') + 1);
+    if (event.started)
+      log::write(log::Priority::warning,
+                 fmt::format("packets are lost: {} ({}); counted under this name", name, reason.meaning),
+                 {{"RHEO_LOSS", name}});
+    else
+      log::write(log::Priority::notice,
+                 fmt::format("no packet is lost any more: {} had {}", name, event.packets),
+                 {{"RHEO_LOSS", name}});
+  }
+}
 
 }  // namespace
 
-LossWatch::LossWatch(const DatapathCounters& counters) {
-  static_assert(std::size(kLosses) == kReasons);
-  for (std::size_t i = 0; i < kReasons; ++i) spells_[i].noticed = (counters.*kLosses[i].count).packets;
+LossWatch::LossWatch(const DaemonCounters& counters) {
+  for (const auto& [name, count] : named_losses(counters)) spells_[name].noticed = count;
 }
 
-void LossWatch::look(const DatapathCounters& counters, std::uint64_t now_ns) {
-  for (std::size_t i = 0; i < kReasons; ++i) {
-    Spell& spell = spells_[i];
-    const std::uint64_t packets = (counters.*kLosses[i].count).packets;
-    if (packets > spell.noticed) {
+std::vector<LossEvent> LossWatch::look(const DaemonCounters& counters, std::uint64_t now_ns) {
+  std::vector<LossEvent> events;
+  for (const auto& [name, count] : named_losses(counters)) {
+    Spell& spell = spells_[name];
+    if (is_news(name) && count.packets > spell.noticed.packets) {
       if (spell.latest_ns == 0) {
-        spell.before = spell.noticed;
-        log::write(log::Priority::warning,
-                   fmt::format("packets are lost: {} ({}); counted under this name", kLosses[i].name,
-                               kLosses[i].meaning),
-                   {{"RHEO_LOSS", kLosses[i].name}});
+        spell.before = spell.noticed.packets;
+        events.push_back({.name = name, .started = true});
       }
       spell.latest_ns = now_ns;
     } else if (spell.latest_ns != 0 && now_ns - spell.latest_ns > kQuietNs) {
-      log::write(
-          log::Priority::notice,
-          fmt::format("no packet is lost any more: {} had {}", kLosses[i].name, packets - spell.before),
-          {{"RHEO_LOSS", kLosses[i].name}});
+      events.push_back({.name = name, .started = false, .packets = count.packets - spell.before});
       spell.latest_ns = 0;
     }
-    spell.noticed = packets;
+    spell.noticed = count;
   }
+  for (const LossEvent& event : events) log_event(event);
+  return events;
+}
+
+std::vector<LossStatus> LossWatch::losses() const {
+  std::vector<LossStatus> losses;
+  for (const auto& [name, spell] : spells_)
+    losses.push_back({.name = name, .count = spell.noticed, .losing = spell.latest_ns != 0});
+  return losses;
 }
 
 }  // namespace rheo

@@ -55,9 +55,9 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
-int run_daemon(const Config& config) {
+int run_daemon(const Config& config, const std::string& config_path) {
   block_signals();
-  auto daemon = Daemon::start(config);
+  auto daemon = Daemon::start(config, config_path);
   if (!daemon) return complain(daemon.error());
   if (const Status ended = (*daemon)->run(); !ended) return complain(ended.error());
   return EXIT_SUCCESS;
@@ -81,7 +81,8 @@ int run(int argc, char* argv[]) {
   if (!config) return EX_CONFIG;
   if (args->check_only) return EXIT_SUCCESS;
   log::set_threshold(static_cast<log::Priority>(3 + static_cast<int>(config->daemon.log_level)));
-  return args->replay_path ? replay(*args->replay_path, *config) : run_daemon(*config);
+  return args->replay_path ? replay(*args->replay_path, *config)
+                           : run_daemon(*config, args->config_path.value_or(kDefaultConfigPath));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 namespace rheo::log {
 namespace {
 
-std::atomic<int> threshold{static_cast<int>(Priority::info)};
+std::atomic<int> least{static_cast<int>(Priority::info)};
 
 void write_journal(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
   std::vector<std::string> lines;
@@ -40,11 +40,13 @@ bool is_journal(int fd) {
          ::fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
-void set_threshold(Priority priority) { threshold = static_cast<int>(priority); }
+void set_threshold(Priority priority) { least = static_cast<int>(priority); }
+
+Priority threshold() { return static_cast<Priority>(least.load()); }
 
 void write(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
   static const bool journal = is_journal(STDERR_FILENO);
-  if (static_cast<int>(priority) > threshold) return;
+  if (static_cast<int>(priority) > least) return;
   if (journal) return write_journal(priority, text, fields);
   std::fprintf(stderr, "rheod: %s\n", text.c_str());
 }

@@ -26,6 +26,7 @@ bool is_journal(int fd);
 
 /// Lines less important than this are not written. Atomic.
 void set_threshold(Priority priority);
+Priority threshold();
 
 /// Writes one line. `fields` reach the journal only: the text must be understood without them.
 void write(Priority priority, const std::string& text, std::initializer_list<Field> fields = {});

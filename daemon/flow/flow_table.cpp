@@ -13,6 +13,23 @@
 #include "daemon/flow/merge.h"
 
 namespace rheo {
+namespace {
+
+std::uint64_t rank_of(const FlowRecord& record, FlowOrder order) {
+  switch (order) {
+    case FlowOrder::packets:
+      return record.forward.total.packets + record.reverse.total.packets;
+    case FlowOrder::start:
+      return record.flow_start_ns;
+    case FlowOrder::end:
+      return record.end_ns;
+    case FlowOrder::bytes:
+      break;
+  }
+  return record.forward.total.l3_bytes + record.reverse.total.l3_bytes;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<FlowTable>> FlowTable::open(const FlowTableOptions& options) {
   auto file = TableFile::open(options.file);
@@ -294,6 +311,31 @@ std::vector<LiveFlow> FlowTable::busiest(std::size_t limit) const {
     flows.push_back({make_record(flow.state, flow.origin, EndReason::active, clock_offset_ns_), it->bytes});
   }
   return flows;
+}
+
+std::vector<FlowRecord> FlowTable::find(const FlowQuery& query) const {
+  struct Ranked {
+    std::uint64_t rank;
+    std::uint32_t entry;
+  };
+  const auto record_of = [&](std::uint32_t entry) {
+    const FlowEntry& flow = file_.entries()[entry];
+    return make_record(flow.state, flow.origin, EndReason::active, clock_offset_ns_);
+  };
+  std::vector<Ranked> ranked;
+  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    if (state(i).flow_id == 0) continue;
+    const FlowRecord record = record_of(i);
+    if (query.filter.matches(record)) ranked.push_back({rank_of(record, query.order), i});
+  }
+  const auto end =
+      ranked.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(query.limit, ranked.size()));
+  std::ranges::partial_sort(ranked, end, [](const Ranked& a, const Ranked& b) { return a.rank > b.rank; });
+
+  std::vector<FlowRecord> found;
+  for (auto it = ranked.begin(); it != end; ++it) found.push_back(record_of(it->entry));
+  return found;
 }
 
 TableCounters FlowTable::counters() const {

@@ -23,6 +23,7 @@
 #include "daemon/flow/outbox.h"
 #include "daemon/flow/table_file.h"
 #include "daemon/model/counters.h"
+#include "daemon/model/flow_filter.h"
 #include "daemon/model/listeners.h"
 #include "daemon/model/row.h"
 
@@ -77,6 +78,9 @@ class FlowTable {
 
   /// The `limit` flows with the most octets since begin_drain(), most first.
   std::vector<LiveFlow> busiest(std::size_t limit) const;
+
+  /// Those that match, as records closed now would tell of them. Looks at every entry.
+  std::vector<FlowRecord> find(const FlowQuery& query) const;
 
   TableCounters counters() const;
 

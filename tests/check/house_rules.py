@@ -199,6 +199,32 @@ def check_documented_counters(tree):
             yield "daemon/model/counters.h", number, f"{stage}.{found[1]}: not among the counters of man/rheod.8.scd"
 
 
+def check_bus_members(tree):
+    """Every member has its right and its paragraph; every action is in the policy, and is used."""
+    text = {name: "\n".join(tree.lines(Path(name))) for name in
+            ("dbus/rights.cpp", "dbus/org.rheo.rheo1.policy", "man/org.rheo.Rheo1.5.scd")}
+    methods = set()
+    for number, line in enumerate(tree.lines(Path("dbus/org.rheo.Rheo1.xml")), 1):
+        found = re.match(r'\s*<(method|property|signal) name="(\w+)"', line)
+        if not found:
+            continue
+        if not re.search(rf"\*{found[2]}\*", text["man/org.rheo.Rheo1.5.scd"]):
+            yield "dbus/org.rheo.Rheo1.xml", number, f"{found[2]}: no paragraph in man/org.rheo.Rheo1.5.scd"
+        if found[1] == "method":
+            methods.add(found[2])
+            if f'{{"{found[2]}", ' not in text["dbus/rights.cpp"]:
+                yield "dbus/org.rheo.Rheo1.xml", number, f"{found[2]}: no right in dbus/rights.cpp"
+    for stale in sorted(set(re.findall(r'\{"(\w+)", k', text["dbus/rights.cpp"])) - methods):
+        yield "dbus/rights.cpp", 1, f"{stale}: not a method of dbus/org.rheo.Rheo1.xml"
+    actions = re.findall(r'"(org\.rheo\.rheo1\.[\w-]+)"', text["dbus/rights.cpp"])
+    declared = re.findall(r'<action id="([^"]+)"', text["dbus/org.rheo.rheo1.policy"])
+    for action in sorted(set(actions) ^ set(declared)):
+        yield "dbus/org.rheo.rheo1.policy", 1, f"{action}: in one of policy and dbus/rights.cpp alone"
+    for action in declared:
+        if action not in text["man/org.rheo.Rheo1.5.scd"]:
+            yield "dbus/org.rheo.rheo1.policy", 1, f"{action}: not in man/org.rheo.Rheo1.5.scd"
+
+
 def check_format(tree):
     program = shutil.which("clang-format-19")
     if not program:

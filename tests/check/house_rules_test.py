@@ -22,6 +22,11 @@ CLEAN = {
     "daemon/base/a.h": APACHE + "int a();\n",
     "daemon/config/toml.cpp": APACHE + '#include <toml++/toml.h>\n\n#include "daemon/base/a.h"\n',
     "daemon/model/counters.h": APACHE + "struct TableCounters {\n  std::uint64_t rows = 0;\n};\n",
+    "dbus/org.rheo.Rheo1.xml": '<!-- SPDX -->\n<method name="Get"/>\n<signal name="Lost"/>\n',
+    "dbus/org.rheo.rheo1.policy": '<action id="org.rheo.rheo1.read"/>\n',
+    "dbus/rights.cpp": APACHE + 'const char* kRead = "org.rheo.rheo1.read";\nRight kRights[] = {{"Get", kRead}};\n',
+    "man/org.rheo.Rheo1.5.scd": "org.rheo.Rheo1(5)\n; SPDX-License-Identifier: Apache-2.0\n*Get*() *Set*() *Lost*() "
+                                "org.rheo.rheo1.read org.rheo.rheo1.write\n",
     "etc/rheo.toml": HASH + "[flow]\nx = 1\n#[export.json.default]\n#path = \"/x\"\n",
     "man/rheo.toml.5.scd": "rheo.toml(5)\n; SPDX-License-Identifier: Apache-2.0\n# SECTION [flow]\n\n*x* = 1\n\tX.\n\n"
                            "# SECTION [export.json.NAME]\n\n*path*\n\tX.\n",
@@ -54,6 +59,16 @@ VIOLATIONS = {
         ("tests/b.bpf.c", APACHE,
          'tests/b.bpf.c:1: no "SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause" in its first line'),
         ("packaging/b", "#!/bin/sh\n", 'packaging/b:1: no "SPDX-License-Identifier: Apache-2.0" in its first line'),
+    ],
+    "bus_members": [
+        ("dbus/org.rheo.Rheo1.xml", '<method name="Get"/>\n<method name="Set"/>\n<signal name="Lost"/>\n',
+         "dbus/org.rheo.Rheo1.xml:2: Set: no right in dbus/rights.cpp"),
+        ("dbus/org.rheo.Rheo1.xml", '<method name="Get"/>\n<property name="New"/>\n',
+         "dbus/org.rheo.Rheo1.xml:2: New: no paragraph in man/org.rheo.Rheo1.5.scd"),
+        ("dbus/org.rheo.Rheo1.xml", '<signal name="Lost"/>\n',
+         "dbus/rights.cpp:1: Get: not a method of dbus/org.rheo.Rheo1.xml"),
+        ("dbus/org.rheo.rheo1.policy", '<action id="org.rheo.rheo1.read"/>\n<action id="org.rheo.rheo1.write"/>\n',
+         "dbus/org.rheo.rheo1.policy:1: org.rheo.rheo1.write: in one of policy and dbus/rights.cpp alone"),
     ],
     "unfinished": [
         ("daemon/base/a.h", APACHE + "// TO" "DO: more\n",

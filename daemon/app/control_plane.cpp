@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/app/control_plane.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/app/counter_list.h"
+#include "daemon/base/log.h"
+
+namespace rheo {
+namespace {
+
+// In the order of log::Priority, from error (3) on.
+constexpr std::string_view kLevels[] = {"error", "warning", "notice", "info", "debug"};
+constexpr int kFirstLevel = static_cast<int>(log::Priority::error);
+
+std::string level_name() { return std::string(kLevels[static_cast<int>(log::threshold()) - kFirstLevel]); }
+
+std::vector<InterfaceStatus> interfaces(const LinkTable& links, const std::vector<std::string>& metered) {
+  std::vector<InterfaceStatus> found;
+  for (const auto& [index, link] : links) {
+    if (std::ranges::find(metered, link.name) != metered.end())
+      found.push_back(
+          {.index = index, .name = link.name, .kind = link.kind, .mac = link.mac, .mtu = link.mtu});
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlPlane>> ControlPlane::start(sd_event* loop, SteeredParts parts) {
+  auto mailbox = Mailbox::open(loop);
+  if (!mailbox) return forward(std::move(mailbox));
+  return std::make_unique<ControlPlane>(loop, *std::move(mailbox), std::move(parts));
+}
+
+ControlPlane::ControlPlane(sd_event* loop, std::shared_ptr<Mailbox> mailbox, SteeredParts parts)
+    : parts_(std::move(parts)), status_(parts_.fixed), mailbox_(std::move(mailbox)), bus_(*this, loop) {}
+
+ControlPlane::~ControlPlane() { mailbox_->close(); }
+
+void ControlPlane::tick(Look look) {
+  counters_ = look.counters;
+  status_.active_flows = counters_.table.active_flows;
+  status_.log_level = level_name();
+  status_.interfaces = interfaces(*parts_.links.get(), look.metered);
+  status_.exporters = parts_.lanes.status();
+  status_.losses = std::move(look.losses);
+  tick_bus(look.events);
+}
+
+void ControlPlane::say_stopping() {
+  status_.state = "stopping";
+  tick_bus({});
+}
+
+void ControlPlane::tick_bus(const std::vector<LossEvent>& events) {
+  if (const auto notice = bus_.tick(events))
+    log::write(notice->works ? log::Priority::info : log::Priority::notice, notice->text);
+}
+
+std::vector<NamedCounter> ControlPlane::statistics() const { return list_counters(counters_); }
+
+std::vector<ListeningPort> ControlPlane::listening_ports() const {
+  std::vector<ListeningPort> ports;
+  for (const SocketAddress& socket : parts_.listeners.get()->sockets)
+    ports.push_back({.protocol = socket.protocol, .address = socket.address, .port_be = socket.port_be});
+  std::ranges::sort(ports, {}, [](const ListeningPort& port) {
+    return std::tuple(port.protocol, static_cast<std::uint16_t>(port.port_be << 8U | port.port_be >> 8U),
+                      port.address);
+  });
+  return ports;
+}
+
+Result<UniqueFd> ControlPlane::flow_table() const {
+  // A new open file: the one that we have is writable.
+  const std::string path = "/proc/self/fd/" + std::to_string(parts_.flow_table_fd);
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return errno_error("open the flow table for reading");
+  return file;
+}
+
+Status ControlPlane::set_log_level(std::string_view level) {
+  const auto* const found = std::ranges::find(kLevels, level);
+  if (found == std::end(kLevels)) return failure("level: not error, warning, notice, info or debug");
+  log::set_threshold(static_cast<log::Priority>(kFirstLevel + (found - std::begin(kLevels))));
+  status_.log_level = level_name();
+  return Done{};
+}
+
+Status ControlPlane::flush_exporter(const std::string& name) { return parts_.lanes.flush(name); }
+
+void ControlPlane::drain(Drained done) {
+  auto answered = std::make_shared<Drained>(std::move(done));
+  const std::weak_ptr mailbox = mailbox_;
+  const Status asked = parts_.collector.ask(
+      {.flows = std::nullopt,
+       .done = [answered, mailbox](const Status& drained, const std::vector<FlowRecord>&) {
+         if (const auto main = mailbox.lock()) main->post([answered, drained] { (*answered)(drained); });
+       }});
+  if (!asked) (*answered)(asked);
+}
+
+void ControlPlane::find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) {
+  const auto links = parts_.links.get();
+  auto parsed = FlowFilter::parse(filter, *links);
+  if (!parsed) return done(forward(std::move(parsed)));
+  auto answered = std::make_shared<Found>(std::move(done));
+  const std::weak_ptr mailbox = mailbox_;
+  const Status asked =
+      parts_.collector.ask({.flows = FlowQuery{.filter = *std::move(parsed), .order = order, .limit = limit},
+                            .done = [answered, mailbox, links](const Status&, std::vector<FlowRecord> flows) {
+                              const auto main = mailbox.lock();
+                              if (!main) return;
+                              main->post([answered, links, found = std::move(flows)] {
+                                (*answered)(FoundFlows{.flows = found, .links = *links});
+                              });
+                            }});
+  if (!asked) (*answered)(std::unexpected(asked.error()));
+}
+
+}  // namespace rheo

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// ControlPlane: what clients on the bus see of the daemon and may do to it. Main thread; what takes longer is
+// the collector's, whose answers come back through a mailbox.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/app/collector.h"
+#include "daemon/app/lanes.h"
+#include "daemon/app/mailbox.h"
+#include "daemon/base/snapshot.h"
+#include "daemon/model/counters.h"
+#include "daemon/model/daemon_status.h"
+#include "daemon/model/link.h"
+#include "daemon/model/listeners.h"
+#include "dbus/bus_service.h"
+#include "dbus/control.h"
+
+namespace rheo {
+
+/// What is steered. All of it outlives the control plane.
+struct SteeredParts {
+  const Snapshot<LinkTable>& links;
+  const Snapshot<Listeners>& listeners;
+  Collector& collector;
+  Lanes& lanes;
+  int flow_table_fd = -1;
+  DaemonStatus fixed;  // what does not change while it runs
+};
+
+class ControlPlane final : public Control {
+ public:
+  /// The loop outlives the control plane.
+  static Result<std::unique_ptr<ControlPlane>> start(sd_event* loop, SteeredParts parts);
+
+  ControlPlane(sd_event* loop, std::shared_ptr<Mailbox> mailbox, SteeredParts parts);
+  ~ControlPlane() override;
+
+  /// What the daemon found in its last look at itself.
+  struct Look {
+    const DaemonCounters& counters;
+    std::vector<std::string> metered;  // names of interfaces
+    std::vector<LossStatus> losses;
+    std::vector<LossEvent> events;
+  };
+  void tick(Look look);
+
+  /// Tells that the daemon stops; then the bus is closed.
+  void say_stopping();
+
+  const DaemonStatus& status() const override { return status_; }
+  std::vector<NamedCounter> statistics() const override;
+  std::vector<ListeningPort> listening_ports() const override;
+  Result<UniqueFd> flow_table() const override;
+  Status set_log_level(std::string_view level) override;
+  Status flush_exporter(const std::string& name) override;
+  void drain(Drained done) override;
+  void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) override;
+
+ private:
+  void tick_bus(const std::vector<LossEvent>& events);
+
+  SteeredParts parts_;
+  DaemonStatus status_;
+  DaemonCounters counters_;
+  std::shared_ptr<Mailbox> mailbox_;
+  BusService bus_;
+};
+
+}  // namespace rheo

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dbus/bus_service.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include "daemon/base/clock.h"
+#include "dbus/authority.h"
+#include "dbus/event_source.h"
+#include "dbus/item_objects.h"
+#include "dbus/manager_object.h"
+
+namespace rheo {
+namespace {
+
+constexpr const char* kBusName = "org.rheo.Rheo1";
+constexpr std::chrono::seconds kCallTimeout{5};
+constexpr std::uint64_t kFirstRetryNs = kNanosecondsPerSecond;
+constexpr std::uint64_t kLongestRetryNs = 30 * kNanosecondsPerSecond;
+
+std::unique_ptr<sdbus::IConnection> open_connection() {
+  auto connection = sdbus::createSystemBusConnection();
+  connection->setMethodCallTimeout(kCallTimeout);
+  return connection;
+}
+
+}  // namespace
+
+/// One connection and everything on it. Its functions throw sdbus::Error when the connection fails.
+class BusService::Session {
+ public:
+  explicit Session(Control& control)
+      : control_(control),
+        connection_(open_connection()),
+        authority_(*connection_),
+        manager_(*connection_, control, authority_) {}
+
+  Status start(sd_event* loop) {
+    update({});
+    auto source = EventSource::attach(loop, *connection_);
+    if (!source) return forward(std::move(source));
+    source_ = *std::move(source);
+    connection_->requestName(bus::ServiceName(kBusName));
+    return Done{};
+  }
+
+  const std::string& failure() const { return source_->failure(); }
+
+  void update(std::span<const LossEvent> losses) {
+    const DaemonStatus& status = control_.status();
+    for (const LossEvent& loss : losses) {
+      if (loss.started)
+        manager_.emitLossStarted(loss.name);
+      else
+        manager_.emitLossEnded(loss.name, loss.packets);
+    }
+    update_interfaces(status.interfaces);
+    update_exporters(status.exporters);
+    std::vector<std::string> changed;
+    if (std::exchange(active_flows_, status.active_flows) != status.active_flows)
+      changed.emplace_back("ActiveFlows");
+    if (std::exchange(state_, status.state) != status.state) changed.emplace_back("State");
+    if (!changed.empty()) manager_.emit_changed(changed);
+  }
+
+ private:
+  void update_interfaces(const std::vector<InterfaceStatus>& interfaces) {
+    std::erase_if(interfaces_, [&](const auto& object) {
+      return std::ranges::find(interfaces, object.first, &InterfaceStatus::index) == interfaces.end();
+    });
+    for (const InterfaceStatus& status : interfaces) {
+      std::unique_ptr<InterfaceObject>& object = interfaces_[status.index];
+      if (object)
+        object->update(status);
+      else
+        object = std::make_unique<InterfaceObject>(*connection_, status);
+    }
+  }
+
+  void update_exporters(const std::vector<ExporterStatus>& exporters) {
+    std::erase_if(exporters_, [&](const auto& object) {
+      return std::ranges::find(exporters, object.first, &ExporterStatus::name) == exporters.end();
+    });
+    for (const ExporterStatus& status : exporters) {
+      std::unique_ptr<ExporterObject>& object = exporters_[status.name];
+      if (!object)
+        object = std::make_unique<ExporterObject>(*connection_, status);
+      else if (object->update(status))
+        manager_.emitExporterStateChanged(status.name, exporter_state(status));
+    }
+  }
+
+  Control& control_;
+  // What is on the connection goes before it.
+  std::unique_ptr<sdbus::IConnection> connection_;
+  Authority authority_;
+  ManagerObject manager_;
+  std::map<std::uint32_t, std::unique_ptr<InterfaceObject>> interfaces_;
+  std::map<std::string, std::unique_ptr<ExporterObject>> exporters_;
+  std::unique_ptr<EventSource> source_;
+  std::uint64_t active_flows_ = 0;
+  std::string state_;
+};
+
+BusService::BusService(Control& control, sd_event* loop)
+    : control_(control), loop_(loop), retry_ns_(kFirstRetryNs) {}
+
+BusService::~BusService() = default;
+
+std::optional<BusNotice> BusService::tick(std::span<const LossEvent> losses) {
+  const std::uint64_t now_ns = monotonic_ns();
+  if (!session_) return now_ns >= retry_at_ns_ ? connect(now_ns) : std::nullopt;
+  if (!session_->failure().empty()) return lost(session_->failure(), now_ns);
+  try {
+    session_->update(losses);
+  } catch (const sdbus::Error& error) {
+    return lost(error.getMessage(), now_ns);
+  }
+  return std::nullopt;
+}
+
+std::optional<BusNotice> BusService::connect(std::uint64_t now_ns) {
+  std::string why;
+  try {
+    session_ = std::make_unique<Session>(control_);
+    const Status started = session_->start(loop_);
+    if (started) {
+      retry_ns_ = kFirstRetryNs;
+      told_absent_ = false;
+      return BusNotice{.works = true, .text = "on the system bus as org.rheo.Rheo1"};
+    }
+    why = started.error().what;
+  } catch (const sdbus::Error& error) {
+    why = error.getMessage();
+  }
+  session_.reset();
+  retry_at_ns_ = now_ns + retry_ns_;
+  retry_ns_ = std::min(retry_ns_ * 2, kLongestRetryNs);
+  if (std::exchange(told_absent_, true)) return std::nullopt;
+  return BusNotice{.works = false,
+                   .text = "system bus: " + why + "; rheoctl cannot reach this rheod, trying again"};
+}
+
+std::optional<BusNotice> BusService::lost(const std::string& why, std::uint64_t now_ns) {
+  BusNotice notice{.works = false,
+                   .text = "the system bus is gone (" + why + "); metering goes on, trying again"};
+  session_.reset();
+  retry_at_ns_ = now_ns + kFirstRetryNs;
+  retry_ns_ = kFirstRetryNs;
+  told_absent_ = true;
+  return notice;
+}
+
+}  // namespace rheo

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// BusService: rheod's place on the system bus. A bus that is absent, refuses us or goes away changes nothing
+// else; it is tried again, after a second at first, then after up to thirty. Main thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "daemon/model/daemon_status.h"
+#include "dbus/control.h"
+
+struct sd_event;
+
+namespace rheo {
+
+/// Something that an administrator should know, for the log.
+struct BusNotice {
+  bool works = false;
+  std::string text;
+};
+
+class BusService {
+ public:
+  /// Both outlive the service. Connects with the first tick.
+  BusService(Control& control, sd_event* loop);
+  ~BusService();
+
+  /// Once a second: connects if need be, tells what has changed since the last tick. Waits for the bus daemon
+  /// alone, and that for five seconds at most at each of the few steps of connecting.
+  std::optional<BusNotice> tick(std::span<const LossEvent> losses);
+
+ private:
+  class Session;
+
+  std::optional<BusNotice> connect(std::uint64_t now_ns);
+  std::optional<BusNotice> lost(const std::string& why, std::uint64_t now_ns);
+
+  Control& control_;
+  sd_event* loop_;
+  std::unique_ptr<Session> session_;
+  std::uint64_t retry_at_ns_ = 0;
+  std::uint64_t retry_ns_ = 0;
+  bool told_absent_ = false;
+};
+
+}  // namespace rheo

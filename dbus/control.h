@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control: what a client on the bus may ask of the daemon. daemon/app implements it; called on the main
+// loop's thread only, and answers there.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/model/daemon_status.h"
+#include "daemon/model/flow_filter.h"
+#include "daemon/model/flow_record.h"
+#include "daemon/model/link.h"
+
+namespace rheo {
+
+/// Flows as they stand, in the order that was asked for, and the links of which they speak.
+struct FoundFlows {
+  std::vector<FlowRecord> flows;
+  LinkTable links;
+};
+
+class Control {
+ public:
+  using Drained = std::function<void(Status)>;
+  using Found = std::function<void(Result<FoundFlows>)>;
+
+  virtual ~Control() = default;
+
+  /// As of the last tick of the main loop.
+  virtual const DaemonStatus& status() const = 0;
+
+  virtual std::vector<NamedCounter> statistics() const = 0;
+  virtual std::vector<ListeningPort> listening_ports() const = 0;
+
+  /// The flow table's file, opened read-only.
+  virtual Result<UniqueFd> flow_table() const = 0;
+
+  /// "error", "warning", "notice", "info", "debug".
+  virtual Status set_log_level(std::string_view level) = 0;
+
+  /// No such exporter is std::errc::no_such_file_or_directory.
+  virtual Status flush_exporter(const std::string& name) = 0;
+
+  /// Both answer later, from the main loop, once the collector has done it; or never, when rheod stops.
+  virtual void drain(Drained done) = 0;
+  virtual void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) = 0;
+};
+
+}  // namespace rheo

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dbus/flow_dictionary.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "daemon/model/names.h"
+
+namespace rheo {
+namespace {
+
+using Dictionary = std::map<std::string, sdbus::Variant>;
+
+std::string hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+template <class T>
+void add(Dictionary& flow, const char* name, const T& value) {
+  flow.emplace(name, sdbus::Variant(value));
+}
+
+}  // namespace
+
+bool is_mapped(const Address& address) {
+  constexpr Address kPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  return std::equal(kPrefix.begin(), kPrefix.begin() + 12, address.begin());
+}
+
+Dictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
+  Dictionary flow;
+  add(flow, "FlowId", hex(record.flow_id));
+  add(flow, "Interface", std::string(link_name(links, record.link)));
+  add(flow, "InterfaceIndex", link_ifindex(record.link));
+  add(flow, "Protocol", protocol_name(record.protocol));
+  add(flow, "Source", address_text(record.source, record.ipv6));
+  add(flow, "SourcePort", ntohs(record.source_port_be));
+  add(flow, "Destination", address_text(record.destination, record.ipv6));
+  add(flow, "DestinationPort", ntohs(record.destination_port_be));
+  add(flow, "TcpState", std::string(tcp_state_name(record.tcp_state)));
+  add(flow, "Vlan", record.vlan);
+  add(flow, "StartedAt", record.flow_start_ns);
+  add(flow, "LastPacketAt", record.end_ns);
+  add(flow, "Packets", record.forward.total.packets);
+  add(flow, "Bytes", record.forward.total.l3_bytes);
+  add(flow, "ReversePackets", record.reverse.total.packets);
+  add(flow, "ReverseBytes", record.reverse.total.l3_bytes);
+  return flow;
+}
+
+}  // namespace rheo

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A flow as ListFlows tells it: names as in org.rheo.Rheo1(5). Pure, any thread.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "daemon/model/flow_record.h"
+#include "daemon/model/link.h"
+#include "dbus/sdbus.h"
+
+namespace rheo {
+
+std::map<std::string, sdbus::Variant> flow_dictionary(const FlowRecord& record, const LinkTable& links);
+
+/// True for an IPv4 address, which is stored as ::ffff:a.b.c.d.
+bool is_mapped(const Address& address);
+
+}  // namespace rheo

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dbus/manager_object.h"
+
+#include <optional>
+#include <utility>
+
+#include "daemon/model/names.h"
+#include "dbus/flow_dictionary.h"
+#include "dbus/item_objects.h"
+#include "dbus/rights.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::uint32_t kMostFlows = 10'000;
+
+std::optional<FlowOrder> order_of(const std::string& word) {
+  if (word == "bytes") return FlowOrder::bytes;
+  if (word == "packets") return FlowOrder::packets;
+  if (word == "start") return FlowOrder::start;
+  if (word == "end") return FlowOrder::end;
+  return std::nullopt;
+}
+
+std::uint16_t port_number(std::uint16_t port_be) {
+  return static_cast<std::uint16_t>(port_be << 8U | port_be >> 8U);
+}
+
+}  // namespace
+
+ManagerObject::ManagerObject(sdbus::IConnection& connection, Control& control, Authority& authority)
+    : AdaptorInterfaces(connection, sdbus::ObjectPath(kRootPath)), control_(control), authority_(authority) {
+  registerAdaptor();
+}
+
+ManagerObject::~ManagerObject() { unregisterAdaptor(); }
+
+void ManagerObject::emit_changed(const std::vector<std::string>& properties) {
+  getObject().emitPropertiesChangedSignal(bus::InterfaceName(Manager_adaptor::INTERFACE_NAME),
+                                          bus::member_names(properties));
+}
+
+template <class Allowed, class... Values>
+void ManagerObject::guarded(const char* member, sdbus::Result<Values...>&& result, Allowed allowed) {
+  const std::string sender = bus::sender(getObject());
+  const auto action = action_of(member);
+  if (!action) throw bus_error({std::make_error_code(std::errc::permission_denied), "nobody may call this"});
+  if (!replies_->has_room(sender))
+    throw bus_error({std::make_error_code(std::errc::device_or_resource_busy),
+                     "too many calls are waiting for an answer, try again later"});
+  const auto later = replies_->keep(sender, std::move(result));
+  if (action->empty()) return allowed(later);
+  authority_.check(sender, *action, [this, later, allowed = std::move(allowed)](const Status& decided) {
+    if (decided)
+      allowed(later);
+    else
+      replies_->refuse(later, decided.error());
+  });
+}
+
+void ManagerObject::finish(const Later<>& later, const Status& status) {
+  if (status)
+    replies_->answer(later);
+  else
+    replies_->refuse(later, status.error());
+}
+
+std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> ManagerObject::ListInterfaces() {
+  std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> listed;
+  for (const InterfaceStatus& status : control_.status().interfaces)
+    listed.emplace_back(std::make_tuple(status.index, status.name, interface_path(status.index)));
+  return listed;
+}
+
+std::vector<sdbus::Struct<std::string, std::string, sdbus::ObjectPath>> ManagerObject::ListExporters() {
+  std::vector<sdbus::Struct<std::string, std::string, sdbus::ObjectPath>> listed;
+  for (const ExporterStatus& status : control_.status().exporters)
+    listed.emplace_back(std::make_tuple(status.name, exporter_state(status), exporter_path(status.name)));
+  return listed;
+}
+
+std::map<std::string, std::uint64_t> ManagerObject::GetStatistics() {
+  std::map<std::string, std::uint64_t> counters;
+  for (const NamedCounter& counter : control_.statistics()) counters[counter.name] = counter.value;
+  return counters;
+}
+
+std::vector<sdbus::Struct<std::string, std::uint64_t, std::uint64_t, bool>> ManagerObject::GetLosses() {
+  std::vector<sdbus::Struct<std::string, std::uint64_t, std::uint64_t, bool>> listed;
+  for (const LossStatus& loss : control_.status().losses)
+    listed.emplace_back(std::make_tuple(loss.name, loss.count.packets, loss.count.bytes, loss.losing));
+  return listed;
+}
+
+void ManagerObject::ListListeningPorts(sdbus::Result<std::vector<Port>>&& result) {
+  guarded("ListListeningPorts", std::move(result), [this](const Later<std::vector<Port>>& later) {
+    std::vector<Port> ports;
+    for (const ListeningPort& port : control_.listening_ports())
+      ports.emplace_back(std::make_tuple(protocol_name(port.protocol),
+                                         address_text(port.address, !is_mapped(port.address)),
+                                         port_number(port.port_be)));
+    replies_->answer(later, ports);
+  });
+}
+
+void ManagerObject::ListFlows(sdbus::Result<std::vector<Flow>>&& result, std::string filter,
+                              std::uint32_t limit, std::string sort) {
+  const auto find = [this, filter = std::move(filter), limit,
+                     sort = std::move(sort)](const Later<std::vector<Flow>>& later) {
+    const auto order = order_of(sort);
+    if (!order) return replies_->refuse(later, failure("sort: not bytes, packets, start or end").error());
+    if (limit == 0 || limit > kMostFlows)
+      return replies_->refuse(later, failure("limit " + std::to_string(limit) + ": not 1 to 10000").error());
+    control_.find_flows(filter, *order, limit,
+                        [later, waiting = std::weak_ptr(replies_)](const Result<FoundFlows>& found) {
+                          const auto replies = waiting.lock();
+                          if (!replies) return;
+                          if (!found) return replies->refuse(later, found.error());
+                          std::vector<Flow> flows;
+                          for (const FlowRecord& record : found->flows)
+                            flows.push_back(flow_dictionary(record, found->links));
+                          replies->answer(later, flows);
+                        });
+  };
+  guarded("ListFlows", std::move(result), find);
+}
+
+void ManagerObject::GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) {
+  guarded("GetFlowTable", std::move(result), [this](const Later<sdbus::UnixFd>& later) {
+    auto file = control_.flow_table();
+    if (!file) return replies_->refuse(later, file.error());
+    replies_->answer(later, sdbus::UnixFd(file->release(), sdbus::adopt_fd));
+  });
+}
+
+void ManagerObject::SetLogLevel(sdbus::Result<>&& result, std::string level) {
+  guarded("SetLogLevel", std::move(result), [this, level = std::move(level)](const Later<>& later) {
+    const Status set = control_.set_log_level(level);
+    finish(later, set);
+    if (set) emit_changed({"LogLevel"});
+  });
+}
+
+void ManagerObject::FlushExporter(sdbus::Result<>&& result, std::string name) {
+  guarded("FlushExporter", std::move(result), [this, name = std::move(name)](const Later<>& later) {
+    finish(later, control_.flush_exporter(name));
+  });
+}
+
+void ManagerObject::Drain(sdbus::Result<>&& result) {
+  guarded("Drain", std::move(result), [this](const Later<>& later) {
+    control_.drain([later, waiting = std::weak_ptr(replies_)](const Status& drained) {
+      const auto replies = waiting.lock();
+      if (!replies) return;
+      if (drained)
+        replies->answer(later);
+      else
+        replies->refuse(later, drained.error());
+    });
+  });
+}
+
+std::string ManagerObject::Version() { return control_.status().version; }
+std::string ManagerObject::State() { return control_.status().state; }
+std::string ManagerObject::ConfigPath() { return control_.status().config_path; }
+std::uint64_t ManagerObject::StartedAt() { return control_.status().started_at_ns; }
+std::uint64_t ManagerObject::ActiveFlows() { return control_.status().active_flows; }
+std::string ManagerObject::KernelMode() { return control_.status().kernel_mode; }
+std::string ManagerObject::LogLevel() { return control_.status().log_level; }
+
+}  // namespace rheo

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dbus/replies.h"
+
+namespace rheo {
+namespace {
+
+const char* name_of(const std::error_code& code) {
+  if (code == std::errc::invalid_argument) return "org.rheo.Rheo1.Error.InvalidArgument";
+  if (code == std::errc::no_such_file_or_directory) return "org.rheo.Rheo1.Error.NotFound";
+  if (code == std::errc::device_or_resource_busy) return "org.rheo.Rheo1.Error.Busy";
+  if (code == std::errc::permission_denied) return "org.rheo.Rheo1.Error.AccessDenied";
+  return "org.rheo.Rheo1.Error.Failed";
+}
+
+}  // namespace
+
+sdbus::Error bus_error(const Error& error) {
+  return sdbus::Error(bus::ErrorName(name_of(error.code)), error.what);
+}
+
+}  // namespace rheo

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// FlowFilter: what each word means, and what is said of words that mean nothing.
+#include "daemon/model/flow_filter.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace rheo {
+namespace {
+
+using testing::HasSubstr;
+
+Address mapped(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
+  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d};
+}
+
+LinkTable links() {
+  LinkTable table;
+  table[7] = Link{.index = 7, .name = "eth0"};
+  return table;
+}
+
+/// TCP from 10.1.2.3:50000 to 192.0.2.9:443 on eth0.
+FlowRecord https() {
+  FlowRecord record;
+  record.protocol = IPPROTO_TCP;
+  record.source = mapped(10, 1, 2, 3);
+  record.destination = mapped(192, 0, 2, 9);
+  record.source_port_be = htons(50'000);
+  record.destination_port_be = htons(443);
+  record.vlan = 12;
+  record.link = 7;
+  return record;
+}
+
+bool matches(const std::string& text, const FlowRecord& record) {
+  const auto filter = FlowFilter::parse(text, links());
+  EXPECT_TRUE(filter) << text << ": " << (filter ? "" : filter.error().what);
+  return filter && filter->matches(record);
+}
+
+std::string complaint(const std::string& text) {
+  const auto filter = FlowFilter::parse(text, links());
+  EXPECT_FALSE(filter) << text.substr(0, 50);
+  return filter ? "" : filter.error().what;
+}
+
+TEST(FlowFilter, EveryWordThatMatches) {
+  for (const char* text : {"",
+                           "  ",
+                           "tcp",
+                           "proto 6",
+                           "ip",
+                           "vlan 12",
+                           "interface eth0",
+                           "host 10.1.2.3",
+                           "src host 10.1.2.3",
+                           "dst host 192.0.2.9",
+                           "net 10.0.0.0/8",
+                           "src net 10.1.2.0/23",
+                           "dst net 192.0.2.9/32",
+                           "net 0.0.0.0/0",
+                           "port 443",
+                           "dst port 443",
+                           "src port 50000",
+                           "port 400-500",
+                           "tcp and dst port 443 and src net 10.0.0.0/8",
+                           "tcp port 443",
+                           "udp or tcp",
+                           "not udp",
+                           "not (udp or icmp)",
+                           "(tcp)",
+                           "udp and icmp or tcp"})
+    EXPECT_TRUE(matches(text, https())) << text;
+}
+
+TEST(FlowFilter, EveryWordThatDoesNot) {
+  for (const char* text : {"udp", "icmp", "icmpv6", "icmp6", "sctp", "udplite", "proto 17", "ip6", "vlan 0",
+                           "dst host 10.1.2.3", "src host 192.0.2.9", "net 10.1.3.0/24", "net ::/96",
+                           "src port 443", "port 1-442", "not tcp", "tcp and udp", "tcp and (udp or icmp)"}) {
+    EXPECT_FALSE(matches(text, https())) << text;
+  }
+  FlowRecord elsewhere = https();
+  elsewhere.link = 8;
+  EXPECT_FALSE(matches("interface eth0", elsewhere));
+}
+
+TEST(FlowFilter, NetsOfIPv6AndPortsOfWhatHasNone) {
+  FlowRecord ping;
+  ping.protocol = IPPROTO_ICMPV6;
+  ping.ipv6 = true;
+  ::inet_pton(AF_INET6, "2001:db8::1", ping.source.data());
+  ::inet_pton(AF_INET6, "2001:db8:1::1", ping.destination.data());
+  EXPECT_TRUE(matches("ip6 and icmp6 and net 2001:db8::/32", ping));
+  EXPECT_TRUE(matches("src net 2001:db8::/48 and dst net 2001:db8:1::/48", ping));
+  EXPECT_FALSE(matches("net 0.0.0.0/0", ping));
+  EXPECT_FALSE(matches("port 0-65535", ping));
+}
+
+TEST(FlowFilter, AComplaintNamesTheWordAndItsPlace) {
+  EXPECT_THAT(complaint("tcp and nonsense"), HasSubstr("\"nonsense\" (word 3)"));
+  EXPECT_THAT(complaint("tcp and"), HasSubstr("ends too early"));
+  EXPECT_THAT(complaint("("), HasSubstr("ends too early"));
+  EXPECT_THAT(complaint("(tcp"), HasSubstr("closing parenthesis"));
+  EXPECT_THAT(complaint("tcp)"), HasSubstr("nothing opens"));
+  EXPECT_THAT(complaint("port 65536"), HasSubstr("\"65536\""));
+  EXPECT_THAT(complaint("port 444-50"), HasSubstr("a port such as"));
+  EXPECT_THAT(complaint("net 10.0.0.0/33"), HasSubstr("too many bits"));
+  EXPECT_THAT(complaint("net 10.0.0.0"), HasSubstr("a net such as"));
+  EXPECT_THAT(complaint("host 10.0.0"), HasSubstr("an address"));
+  EXPECT_THAT(complaint("src tcp"), HasSubstr("host, net or port"));
+  EXPECT_THAT(complaint("interface eth9"), HasSubstr("no such interface"));
+  EXPECT_THAT(complaint("vlan 4096"), HasSubstr("0 to 4095"));
+  EXPECT_THAT(complaint("proto 256"), HasSubstr("0 to 255"));
+  EXPECT_THAT(complaint(std::string("tcp \x1b[31m")), HasSubstr("\"?[31m\""));
+}
+
+TEST(FlowFilter, DepthAndLengthHaveLimits) {
+  const auto nested = [](std::size_t depth) {
+    return std::string(depth, '(') + "tcp" + std::string(depth, ')');
+  };
+  EXPECT_TRUE(matches(nested(FlowFilter::kMaxDepth - 1), https()));
+  EXPECT_THAT(complaint(nested(FlowFilter::kMaxDepth)), HasSubstr("nested too deeply"));
+  EXPECT_THAT(complaint(std::string(FlowFilter::kMaxBytes + 1, ' ')), HasSubstr("4097 bytes"));
+
+  std::string widest;  // every level has something waiting on its left
+  for (std::size_t i = 1; i < FlowFilter::kMaxDepth; ++i) widest += "udp or tcp and (";
+  widest += "udp or tcp and tcp" + std::string(FlowFilter::kMaxDepth - 1, ')');
+  EXPECT_TRUE(matches(widest, https()));
+}
+
+}  // namespace
+}  // namespace rheo
