@@ -20,8 +20,8 @@ std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
 std::string otlp_lane(const std::string& name) { return "otlp." + name; }
 
 /// A batch that waits to be full must not fill the queue.
-std::size_t batch_size(std::uint32_t configured, std::uint32_t queue) {
-  return queue == 0 ? configured : std::min(configured, queue / 2);
+std::size_t batch_size(std::uint64_t configured, std::uint64_t queue, const Outbox& outbox) {
+  return std::min(configured, (queue == 0 ? outbox.capacity() : queue) / 2);
 }
 
 /// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
@@ -106,11 +106,11 @@ Status Lanes::start_json(const std::string& name, const JsonExportConfig& config
   if (!cursor) return forward(std::move(cursor));
   auto exporter = std::make_unique<JsonExporter>(JsonExporterOptions{
       .path = config.path, .links = sources.links, .community_id_seed = community_id_seed});
-  lanes_.push_back(
-      std::make_unique<Lane>(*std::move(cursor), std::move(exporter),
-                             LaneOptions{.name = name,
-                                         .max_batch_size = batch_size(config.max_batch_size, config.queue),
-                                         .max_batch_interval = config.max_batch_interval}));
+  lanes_.push_back(std::make_unique<Lane>(
+      *std::move(cursor), std::move(exporter),
+      LaneOptions{.name = name,
+                  .max_batch_size = batch_size(config.max_batch_size, config.queue, outbox),
+                  .max_batch_interval = config.max_batch_interval}));
   return Done{};
 }
 
@@ -120,11 +120,11 @@ Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& conf
   if (!exporter) return forward(std::move(exporter), name);
   auto cursor = outbox.open_cursor(name, config.queue);
   if (!cursor) return forward(std::move(cursor));
-  lanes_.push_back(
-      std::make_unique<Lane>(*std::move(cursor), *std::move(exporter),
-                             LaneOptions{.name = name,
-                                         .max_batch_size = batch_size(ipfix_batch_size(config), config.queue),
-                                         .max_batch_interval = config.max_batch_interval}));
+  lanes_.push_back(std::make_unique<Lane>(
+      *std::move(cursor), *std::move(exporter),
+      LaneOptions{.name = name,
+                  .max_batch_size = batch_size(ipfix_batch_size(config), config.queue, outbox),
+                  .max_batch_interval = config.max_batch_interval}));
   return Done{};
 }
 
@@ -137,7 +137,7 @@ Status Lanes::start_otlp(const std::string& name, const OtlpExportConfig& export
   lanes_.push_back(std::make_unique<Lane>(
       *std::move(cursor), *std::move(made),
       LaneOptions{.name = name,
-                  .max_batch_size = batch_size(exporter.max_batch_size, exporter.max_queue_size),
+                  .max_batch_size = batch_size(exporter.max_batch_size, exporter.max_queue_size, outbox),
                   .max_batch_interval = exporter.max_batch_interval}));
   return Done{};
 }
