@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "daemon/base/utf8.h"
 #include "daemon/model/names.h"
 
 namespace rheo {
@@ -34,7 +35,7 @@ bool is_mapped(const Address& address) {
 Dictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
   Dictionary flow;
   add(flow, "FlowId", hex(record.flow_id));
-  add(flow, "Interface", std::string(link_name(links, record.link)));
+  add(flow, "Interface", valid_utf8(link_name(links, record.link)));
   add(flow, "InterfaceIndex", link_ifindex(record.link));
   add(flow, "Protocol", protocol_name(record.protocol));
   add(flow, "Source", address_text(record.source, record.ipv6));

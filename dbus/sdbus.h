@@ -37,6 +37,7 @@ inline Poll poll_of(const sdbus::IConnection& connection) {
   return {data.fd, data.events, forever ? UINT64_MAX : static_cast<std::uint64_t>(data.timeout.count())};
 }
 inline bool process_one(sdbus::IConnection& connection) { return connection.processPendingEvent(); }
+inline void finish_signals(sdbus::IProxy& /*proxy*/) {}
 
 #else
 
@@ -54,6 +55,7 @@ inline Poll poll_of(const sdbus::IConnection& connection) {
   return {data.fd, data.events, data.timeout_usec};
 }
 inline bool process_one(sdbus::IConnection& connection) { return connection.processPendingRequest(); }
+inline void finish_signals(sdbus::IProxy& proxy) { proxy.finishRegistration(); }
 
 #endif
 

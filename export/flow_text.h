@@ -24,10 +24,6 @@ char* put_time(char* at, std::uint64_t ns);
 /// "0011223344556677": 16 characters.
 char* put_hex(char* at, std::uint64_t value);
 
-/// Length of the valid UTF-8 sequence (RFC 3629) that `text` begins with; 0 where there is none. `text` is
-/// not empty.
-std::size_t utf8_length(std::string_view text);
-
 // The words for FlowDirection::hooks and marks, from bit 0 up.
 inline constexpr std::array<std::string_view, 2> kHookNames = {"ingress", "egress"};
 inline constexpr std::array<std::string_view, 4> kMarkNames = {"fragment", "truncated", "wireguard",

@@ -8,6 +8,7 @@
 
 #include "daemon/app/counter_list.h"
 #include "daemon/base/log.h"
+#include "daemon/base/utf8.h"
 
 namespace rheo {
 namespace {
@@ -22,8 +23,12 @@ std::vector<InterfaceStatus> interfaces(const LinkTable& links, const std::vecto
   std::vector<InterfaceStatus> found;
   for (const auto& [index, link] : links) {
     if (std::ranges::find(metered, link.name) != metered.end())
-      found.push_back(
-          {.index = index, .name = link.name, .kind = link.kind, .mac = link.mac, .mtu = link.mtu});
+      // The kernel's names are bytes, the bus takes UTF-8 only.
+      found.push_back({.index = index,
+                       .name = valid_utf8(link.name),
+                       .kind = link.kind,
+                       .mac = link.mac,
+                       .mtu = link.mtu});
   }
   return found;
 }

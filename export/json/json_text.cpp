@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/json/json_text.h"
 
+#include "daemon/base/utf8.h"
 #include "export/flow_text.h"
 
 namespace rheo {

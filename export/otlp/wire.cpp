@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/otlp/wire.h"
 
-#include "export/flow_text.h"
+#include "daemon/base/utf8.h"
 
 namespace rheo::wire {
 

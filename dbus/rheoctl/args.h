@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of rheoctl. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/base/result.h"
+
+namespace rheo::ctl {
+
+struct Args {
+  std::vector<std::string> words;  // the command and what belongs to it
+  std::uint32_t limit = 1'000;
+  std::string sort = "bytes";
+  bool json = false;
+  bool legend = true;
+  bool pager = true;
+  bool help = false;
+  bool version = false;
+};
+
+/// What the words mean, or what is wrong with them. Options may stand anywhere before "--".
+Result<Args> parse_args(int argc, char* argv[]);
+
+/// The text of --help.
+const char* usage();
+
+}  // namespace rheo::ctl

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dbus/rheoctl/client.h"
+
+#include <fnmatch.h>
+
+#include <chrono>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "daemon/base/clock.h"
+
+namespace rheo::ctl {
+namespace {
+
+constexpr const char* kService = "org.rheo.Rheo1";
+constexpr const char* kManagerPath = "/org/rheo/Rheo1";
+constexpr const char* kManager = "org.rheo.Rheo1.Manager";
+constexpr const char* kInterface = "org.rheo.Rheo1.Interface";
+constexpr const char* kExporter = "org.rheo.Rheo1.Exporter";
+constexpr const char* kObjects = "org.freedesktop.DBus.ObjectManager";
+constexpr const char* kBusDaemon = "org.freedesktop.DBus";
+// Somebody may have to type a password.
+constexpr std::chrono::seconds kTimeout{130};
+
+using Flow = std::map<std::string, sdbus::Variant>;
+using Properties = std::map<std::string, std::map<std::string, sdbus::Variant>>;
+
+template <class T>
+T member(const Flow& flow, const char* name) {
+  const auto found = flow.find(name);
+  return found == flow.end() ? T{} : found->second.get<T>();
+}
+
+/// "10.0.0.1:443", "[2001:db8::1]:443", without a port where there is none.
+std::string end_point(const std::string& address, std::uint16_t port) {
+  if (port == 0) return address;
+  const bool ipv6 = address.find(':') != std::string::npos;
+  return (ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+}
+
+std::vector<Cell> flow_row(const Flow& flow) {
+  const auto started = member<std::uint64_t>(flow, "StartedAt");
+  return {
+      text_cell(member<std::string>(flow, "Interface")),
+      text_cell(member<std::string>(flow, "Protocol")),
+      text_cell(end_point(member<std::string>(flow, "Source"), member<std::uint16_t>(flow, "SourcePort"))),
+      text_cell(end_point(member<std::string>(flow, "Destination"),
+                          member<std::uint16_t>(flow, "DestinationPort"))),
+      text_cell(member<std::string>(flow, "TcpState")),
+      number_cell(member<std::uint64_t>(flow, "Packets")),
+      bytes_cell(member<std::uint64_t>(flow, "Bytes")),
+      number_cell(member<std::uint64_t>(flow, "ReversePackets")),
+      bytes_cell(member<std::uint64_t>(flow, "ReverseBytes")),
+      time_cell(started),
+      text_cell(member<std::string>(flow, "FlowId"))};
+}
+
+Table event(const char* what, const std::string& name, const std::string& detail) {
+  return {.columns = {{"TIME", "time"}, {"EVENT", "event"}, {"NAME", "name"}, {"DETAIL", "detail"}},
+          .rows = {{time_cell(realtime_ns()), text_cell(what), text_cell(name), text_cell(detail)}}};
+}
+
+}  // namespace
+
+Client::Client() : connection_(sdbus::createSystemBusConnection()) {
+  connection_->setMethodCallTimeout(kTimeout);
+  manager_ = object(kManagerPath);
+}
+
+std::unique_ptr<sdbus::IProxy> Client::object(const std::string& path) {
+  return sdbus::createProxy(*connection_, bus::ServiceName(kService), sdbus::ObjectPath(path));
+}
+
+template <class T>
+T Client::property(sdbus::IProxy& proxy, const char* interface, const char* name) {
+  return proxy.getProperty(name).onInterface(interface).template get<T>();
+}
+
+Table Client::status() {
+  const auto text = [&](const char* name) {
+    return text_cell(property<std::string>(*manager_, kManager, name));
+  };
+  return {.columns = {{"Version", "version"},
+                      {"State", "state"},
+                      {"Started", "started_at"},
+                      {"Configuration", "config_path"},
+                      {"Kernel mode", "kernel_mode"},
+                      {"Log level", "log_level"},
+                      {"Interfaces", "interfaces"},
+                      {"Exporters", "exporters"},
+                      {"Flows", "active_flows"}},
+          .rows = {{text("Version"), text("State"),
+                    time_cell(property<std::uint64_t>(*manager_, kManager, "StartedAt")), text("ConfigPath"),
+                    text("KernelMode"), text("LogLevel"), number_cell(interfaces().rows.size()),
+                    number_cell(exporters().rows.size()),
+                    number_cell(property<std::uint64_t>(*manager_, kManager, "ActiveFlows"))}}};
+}
+
+Table Client::interfaces() {
+  std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> listed;
+  manager_->callMethod("ListInterfaces").onInterface(kManager).storeResultsTo(listed);
+  Table table{
+      .columns = {{"NAME", "name"}, {"INDEX", "index"}, {"KIND", "kind"}, {"MAC", "mac"}, {"MTU", "mtu"}},
+      .rows = {}};
+  for (const auto& row : listed) {
+    const auto proxy = object(row.template get<2>());
+    table.rows.push_back({text_cell(row.template get<1>()), number_cell(row.template get<0>()),
+                          text_cell(property<std::string>(*proxy, kInterface, "Kind")),
+                          text_cell(property<std::string>(*proxy, kInterface, "MacAddress")),
+                          number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu"))});
+  }
+  return table;
+}
+
+Table Client::exporters() {
+  std::vector<sdbus::Struct<std::string, std::string, sdbus::ObjectPath>> listed;
+  manager_->callMethod("ListExporters").onInterface(kManager).storeResultsTo(listed);
+  Table table{.columns = {{"NAME", "name"},
+                          {"STATE", "state"},
+                          {"SENT", "records_sent"},
+                          {"WAITING", "records_pending"},
+                          {"LOST", "records_lost"},
+                          {"FAILED WRITES", "writes_failed"}},
+              .rows = {}};
+  for (const auto& row : listed) {
+    const auto proxy = object(row.template get<2>());
+    const auto counter = [&](const char* name) {
+      return number_cell(property<std::uint64_t>(*proxy, kExporter, name));
+    };
+    table.rows.push_back({text_cell(row.template get<0>()), text_cell(row.template get<1>()),
+                          counter("RecordsSent"), counter("RecordsPending"), counter("RecordsLost"),
+                          counter("WritesFailed")});
+  }
+  return table;
+}
+
+Table Client::flows(const FlowsWanted& wanted) {
+  std::vector<Flow> listed;
+  manager_->callMethod("ListFlows")
+      .onInterface(kManager)
+      .withTimeout(kTimeout)
+      .withArguments(wanted.filter, wanted.limit, wanted.sort)
+      .storeResultsTo(listed);
+  Table table{.columns = {{"INTERFACE", "interface"},
+                          {"PROTOCOL", "protocol"},
+                          {"INITIATOR", "source"},
+                          {"RESPONDER", "destination"},
+                          {"STATE", "tcp_state"},
+                          {"PACKETS", "packets"},
+                          {"BYTES", "bytes"},
+                          {"REPLY PACKETS", "reverse_packets"},
+                          {"REPLY BYTES", "reverse_bytes"},
+                          {"STARTED", "started_at"},
+                          {"ID", "flow_id"}},
+              .rows = {}};
+  for (const Flow& flow : listed) table.rows.push_back(flow_row(flow));
+  return table;
+}
+
+Table Client::statistics(const std::string& pattern) {
+  std::map<std::string, std::uint64_t> counters;
+  manager_->callMethod("GetStatistics").onInterface(kManager).storeResultsTo(counters);
+  Table table{.columns = {{"COUNTER", "counter"}, {"VALUE", "value"}}, .rows = {}};
+  for (const auto& [name, value] : counters) {
+    if (::fnmatch(pattern.c_str(), name.c_str(), 0) == 0)
+      table.rows.push_back({text_cell(name), number_cell(value)});
+  }
+  return table;
+}
+
+Table Client::losses() {
+  std::vector<sdbus::Struct<std::string, std::uint64_t, std::uint64_t, bool>> listed;
+  manager_->callMethod("GetLosses").onInterface(kManager).storeResultsTo(listed);
+  Table table{.columns = {{"LOSS", "name"}, {"PACKETS", "packets"}, {"BYTES", "bytes"}, {"NOW", "losing"}},
+              .rows = {}};
+  for (const auto& row : listed)
+    table.rows.push_back({text_cell(row.template get<0>()), number_cell(row.template get<1>()),
+                          bytes_cell(row.template get<2>()),
+                          text_cell(row.template get<3>() ? "losing" : "quiet")});
+  return table;
+}
+
+std::string Client::log_level() { return property<std::string>(*manager_, kManager, "LogLevel"); }
+
+void Client::set_log_level(const std::string& level) {
+  manager_->callMethod("SetLogLevel").onInterface(kManager).withTimeout(kTimeout).withArguments(level);
+}
+
+void Client::flush_exporter(const std::string& name) {
+  manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kTimeout).withArguments(name);
+}
+
+void Client::drain() { manager_->callMethod("Drain").onInterface(kManager).withTimeout(kTimeout); }
+
+void Client::monitor(const std::function<void(const Table&)>& show) {
+  manager_->uponSignal("LossStarted").onInterface(kManager).call([&](const std::string& name) {
+    show(event("loss started", name, ""));
+  });
+  manager_->uponSignal("LossEnded")
+      .onInterface(kManager)
+      .call([&](const std::string& name, std::uint64_t packets) {
+        show(event("loss ended", name, std::to_string(packets) + " packets"));
+      });
+  manager_->uponSignal("ExporterStateChanged")
+      .onInterface(kManager)
+      .call([&](const std::string& name, const std::string& state) {
+        show(event("exporter state", name, state));
+      });
+  manager_->uponSignal("InterfacesAdded")
+      .onInterface(kObjects)
+      .call([&](const sdbus::ObjectPath& path, const Properties& /*values*/) {
+        show(event("object added", path, ""));
+      });
+  manager_->uponSignal("InterfacesRemoved")
+      .onInterface(kObjects)
+      .call([&](const sdbus::ObjectPath& path, const std::vector<std::string>& /*interfaces*/) {
+        show(event("object removed", path, ""));
+      });
+  bus::finish_signals(*manager_);
+
+  const auto daemon = sdbus::createProxy(*connection_, bus::ServiceName(kBusDaemon),
+                                         sdbus::ObjectPath("/org/freedesktop/DBus"));
+  daemon->uponSignal("NameOwnerChanged")
+      .onInterface(kBusDaemon)
+      .call([&](const std::string& name, const std::string& /*old_owner*/, const std::string& new_owner) {
+        if (name == kService) show(event(new_owner.empty() ? "rheod left" : "rheod came", name, ""));
+      });
+  bus::finish_signals(*daemon);
+  connection_->enterEventLoop();
+}
+
+}  // namespace rheo::ctl

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client: rheod as seen over the bus. Every answer is a table. Functions throw sdbus::Error. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "dbus/rheoctl/table.h"
+#include "dbus/sdbus.h"
+
+namespace rheo::ctl {
+
+struct FlowsWanted {
+  std::string filter;
+  std::uint32_t limit = 1'000;
+  std::string sort = "bytes";
+};
+
+class Client {
+ public:
+  /// Connects to the system bus.
+  Client();
+
+  Table status();
+  Table interfaces();
+  Table exporters();
+  Table flows(const FlowsWanted& wanted);
+  /// Those whose name matches the shell pattern.
+  Table statistics(const std::string& pattern);
+  Table losses();
+  std::string log_level();
+
+  void set_log_level(const std::string& level);
+  void flush_exporter(const std::string& name);
+  void drain();
+
+  /// Hands over one row (time, event, name, detail) for each signal. Does not return.
+  void monitor(const std::function<void(const Table&)>& show);
+
+ private:
+  std::unique_ptr<sdbus::IProxy> object(const std::string& path);
+  template <class T>
+  T property(sdbus::IProxy& proxy, const char* interface, const char* name);
+
+  std::unique_ptr<sdbus::IConnection> connection_;
+  std::unique_ptr<sdbus::IProxy> manager_;
+};
+
+}  // namespace rheo::ctl

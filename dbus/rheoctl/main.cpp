@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "dbus/rheoctl/args.h"
+#include "dbus/rheoctl/client.h"
+#include "dbus/rheoctl/output.h"
+#include "dbus/rheoctl/table.h"
+
+namespace rheo::ctl {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+using Words = std::span<const std::string>;
+
+int complain(const std::string& text, int status) {
+  std::fprintf(stderr, "rheoctl: %s\n", printable(text).c_str());
+  return status;
+}
+
+int too_many(Words words) {
+  return complain(words.front() + ": not part of this command; see rheoctl --help", kExitUsage);
+}
+
+int print(const Args& args, const std::string& text) {
+  return show(text, args.pager && !args.json) ? EXIT_SUCCESS : complain("standard output: write failed", 1);
+}
+
+int print_rows(const Args& args, const Table& table) {
+  if (args.json) return print(args, print_json(table));
+  return print(args, print_table(table, {.legend = args.legend, .bold = wants_attributes()}));
+}
+
+int run_status(Client& client, const Args& args, Words words) {
+  if (!words.empty()) return too_many(words);
+  const Table table = client.status();
+  return print(args, args.json ? print_json_object(table, 0) + "\n" : print_properties(table));
+}
+
+int run_interfaces(Client& client, const Args& args, Words words) {
+  if (!words.empty() && words[0] == "list") words = words.subspan(1);
+  return words.empty() ? print_rows(args, client.interfaces()) : too_many(words);
+}
+
+int run_exporters(Client& client, const Args& args, Words words) {
+  if (!words.empty() && words[0] == "flush") {
+    if (words.size() == 1) return complain("exporters flush: which one? See rheoctl exporters", kExitUsage);
+    if (words.size() > 2) return too_many(words.subspan(2));
+    client.flush_exporter(words[1]);
+    return EXIT_SUCCESS;
+  }
+  if (!words.empty() && words[0] == "list") words = words.subspan(1);
+  return words.empty() ? print_rows(args, client.exporters()) : too_many(words);
+}
+
+int run_flows(Client& client, const Args& args, Words words) {
+  if (!words.empty() && words[0] == "list") words = words.subspan(1);
+  std::string filter;
+  for (const std::string& word : words) filter += (filter.empty() ? "" : " ") + word;
+  return print_rows(args, client.flows({.filter = filter, .limit = args.limit, .sort = args.sort}));
+}
+
+int run_stats(Client& client, const Args& args, Words words) {
+  if (words.size() > 1) return too_many(words.subspan(1));
+  const Table table = client.statistics(words.empty() ? "*" : words[0]);
+  if (table.rows.empty()) return complain(words.empty() ? "no counters" : words[0] + ": no such counter", 1);
+  return print_rows(args, table);
+}
+
+int run_losses(Client& client, const Args& args, Words words) {
+  return words.empty() ? print_rows(args, client.losses()) : too_many(words);
+}
+
+int run_log_level(Client& client, const Args& args, Words words) {
+  if (words.size() > 1) return too_many(words.subspan(1));
+  if (words.empty()) {
+    const std::string level = client.log_level();
+    return print(args, (args.json ? json_text(level) : level) + "\n");
+  }
+  client.set_log_level(words[0]);
+  return EXIT_SUCCESS;
+}
+
+int run_drain(Client& client, const Args& /*args*/, Words words) {
+  if (!words.empty()) return too_many(words);
+  client.drain();
+  return EXIT_SUCCESS;
+}
+
+int run_monitor(Client& client, const Args& args, Words words) {
+  if (!words.empty()) return too_many(words);
+  client.monitor([&](const Table& event) {
+    const std::string text =
+        args.json ? print_json_object(event, 0) + "\n" : print_table(event, {.legend = false, .bold = false});
+    if (!show(text, false)) std::exit(EXIT_FAILURE);
+  });
+  return EXIT_SUCCESS;
+}
+
+struct Command {
+  const char* name;
+  int (*run)(Client& client, const Args& args, Words words);
+};
+constexpr Command kCommands[] = {
+    {"status", run_status},       {"interfaces", run_interfaces}, {"exporters", run_exporters},
+    {"flows", run_flows},         {"stats", run_stats},           {"losses", run_losses},
+    {"log-level", run_log_level}, {"drain", run_drain},           {"monitor", run_monitor}};
+
+int explain(const sdbus::Error& error) {
+  const std::string name = error.getName();
+  if (name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
+      name == "org.freedesktop.DBus.Error.NameHasNoOwner")
+    return complain("rheod does not run, or is not on the system bus; see systemctl status rheod", 1);
+  if (name == "org.freedesktop.DBus.Error.FileNotFound" || name == "org.freedesktop.DBus.Error.NoServer")
+    return complain("there is no system bus: " + error.getMessage(), 1);
+  return complain(error.getMessage().empty() ? name : error.getMessage(), 1);
+}
+
+int run(int argc, char* argv[]) {
+  const auto args = parse_args(argc, argv);
+  if (!args) return complain(args.error().what, kExitUsage);
+  if (args->help) return std::fputs(usage(), stdout) < 0 ? 1 : 0;
+  if (args->version) return std::puts("rheoctl " RHEO_VERSION) < 0 ? 1 : 0;
+  ::signal(SIGPIPE, SIG_IGN);  // whoever quits the pager has read enough
+
+  const std::string name = args->words.empty() ? "status" : args->words[0];
+  const Words words = args->words.empty() ? Words() : Words(args->words).subspan(1);
+  for (const Command& command : kCommands) {
+    if (name != command.name) continue;
+    try {
+      Client client;
+      return command.run(client, *args, words);
+    } catch (const sdbus::Error& error) {
+      return explain(error);
+    }
+  }
+  return complain(name + ": no such command; see rheoctl --help", kExitUsage);
+}
+
+}  // namespace
+}  // namespace rheo::ctl
+
+int main(int argc, char* argv[]) { return rheo::ctl::run(argc, argv); }

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of rheoctl for bash.
+
+__rheoctl_names() { rheoctl --no-legend --no-pager "$1" 2>/dev/null | awk '{print $1}'; }
+
+_rheoctl() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} word command='' choices=''
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $word in
+		-*) ;;
+		*)
+			command=$word
+			break
+			;;
+		esac
+	done
+	case $previous in
+	--sort | -s) choices='bytes packets start end' ;;
+	--limit | -n) ;;
+	interface) choices=$(__rheoctl_names interfaces) ;;
+	flush) choices=$(__rheoctl_names exporters) ;;
+	*)
+		case $command in
+		'') choices='status interfaces exporters flows stats losses log-level drain monitor' ;;
+		interfaces) choices='list' ;;
+		exporters) choices='list flush' ;;
+		flows) choices='list tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
+		stats) choices=$(__rheoctl_names stats) ;;
+		log-level) choices='error warning notice info debug' ;;
+		esac
+		;;
+	esac
+	[[ $current != -* ]] || choices='--json --limit --sort --no-legend --no-pager --help --version'
+	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
+}
+complete -F _rheoctl rheoctl

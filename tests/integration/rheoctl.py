@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""rheoctl against a real rheod on a private bus: every command as text and as JSON, mistakes, a terminal with a
+pager, events as they happen, completion."""
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+
+from bus import ORDINARY_UID, serve, wait_for
+from rig import TOP, Rig, expect, expect_equal
+
+
+def rheoctl(*words, uid=None, environment=None):
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+    return subprocess.run([*user, Rig.programs / "rheoctl", *words], capture_output=True, text=True, timeout=30,
+                          check=False, env={**os.environ, **(environment or {})})
+
+
+def printed(*words):
+    done = rheoctl(*words)
+    expect_equal(done.returncode, 0, f"exit status of rheoctl {' '.join(words)}: {done.stderr}")
+    expect_equal(done.stderr, "", f"standard error of rheoctl {' '.join(words)}")
+    return done.stdout
+
+
+def values(*words):
+    return json.loads(printed("--json", *words))
+
+
+def commands(near, rheod):
+    sent = near.send("east", "--packets", 3_000, "--flows", 30, "--protocols", "udp")
+    printed("drain")
+    wait_for(lambda: values("status")["active_flows"] == 30, "30 flows in rheoctl status")
+    status = values("status")
+    expect_equal((status["state"], status["config_path"], status["interfaces"], status["exporters"]),
+                 ("running", str(rheod.config), 1, 1), "status")
+    expect("Flows: 30\n" in printed(), f"no 'Flows: 30': {printed()}")
+    expect_equal([row["name"] for row in values("interfaces")], ["east"], "interfaces")
+    expect_equal(values("interfaces", "list")[0]["kind"], "veth", "kind of the interface")
+    expect_equal([(row["name"], row["state"]) for row in values("exporters", "list")], [("json.test", "running")], "exporters")
+    printed("exporters", "flush", "json.test")
+
+    flows = values("flows", "udp", "and", "interface", "east")
+    expect_equal(sum(flow["packets"] for flow in flows), sent["packets"], "packets of the flows")
+    expect_equal(len(values("flows", "list", "udp and port 1-65535", "--limit", "4")), 4, "flows with --limit 4")
+    expect_equal(values("flows", "tcp"), [], "flows of TCP")
+    starts = [flow["started_at"] for flow in values("flows", "-s", "start")]
+    expect_equal(starts, sorted(starts, reverse=True), "starts of the flows, sorted")
+    text = printed("flows", "-n", "2").splitlines()
+    expect_equal((len(text), text[0].split()[:2]), (3, ["INTERFACE", "PROTOCOL"]), "lines of two flows and their titles")
+    expect_equal(len(printed("--no-legend", "flows", "-n", "2").splitlines()), 2, "lines of two flows without titles")
+
+    expect_equal(values("stats", "datapath.seen_packets"), [{"counter": "datapath.seen_packets", "value": sent["packets"]}],
+                 "stats of one counter")
+    expect("datapath.evicted_full" in {row["name"] for row in values("losses")}, "losses without evicted_full")
+    printed("log-level", "debug")
+    expect_equal(printed("log-level"), "debug\n", "log level")
+
+
+def mistakes():
+    for words, status, said in (
+            (["nonsense"], 2, "nonsense: no such command"), (["--nonsense"], 2, "--nonsense: no such option"),
+            (["status", "x"], 2, "x: not part of this command"), (["exporters", "flush"], 2, "which one?"),
+            (["exporters", "flush", "json.none"], 1, "no exporter has this name"),
+            (["flows", "tcp", "and", "x\x1b[2J"], 1, 'at "x?[2J" (word 3)'), (["flows", "-n", "0"], 1, "limit 0"),
+            (["flows", "-s", "size"], 1, "sort: "), (["log-level", "loud"], 1, "level: "),
+            (["stats", "no.such"], 1, "no.such: no such counter")):
+        done = rheoctl(*words)
+        expect_equal(done.returncode, status, f"exit status of rheoctl {words}: {done.stderr}")
+        expect(done.stderr.startswith("rheoctl: ") and said in done.stderr, f"{words}: not {said!r}: {done.stderr!r}")
+        expect("\x1b" not in done.stderr, f"{words}: a control character reaches the terminal")
+    refused = rheoctl("flows", uid=ORDINARY_UID)
+    expect(refused.returncode == 1 and "org.rheo.rheo1.read-flows is needed" in refused.stderr, f"flows: {refused.stderr}")
+    expect_equal(rheoctl("losses", uid=ORDINARY_UID).returncode, 0, "exit status of losses of an ordinary user")
+    absent = rheoctl("status", environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"})
+    expect(absent.returncode == 1 and "there is no system bus" in absent.stderr, f"without a bus: {absent.stderr}")
+
+
+def on_a_terminal(near):
+    near.send("east", "--packets", 400, "--flows", 200, "--protocols", "udp")
+    printed("drain")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PAGER": "sed s/^/paged:/", "TERM": "xterm"}
+    subprocess.run(["stty", "rows", "24", "cols", "80"], stdin=theirs, check=True)
+    process = subprocess.Popen([Rig.programs / "rheoctl", "flows"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    screen = b""
+    while True:
+        try:
+            part = os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        screen += part
+    expect_equal(process.wait(timeout=10), 0, "exit status on a terminal")
+    os.close(ours)
+    expect_equal(screen.count(b"paged:"), 201, "lines through the pager")
+    expect(b"\x1b[1mINTERFACE" in screen, "titles are not bold")
+
+
+def events(rheod):
+    monitor = subprocess.Popen([Rig.programs / "rheoctl", "--json", "monitor"], stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(0.5)
+        rheod.stop()
+        seen = [json.loads(monitor.stdout.readline())["event"] for _ in range(3)]
+        expect_equal(seen, ["object removed", "object removed", "rheod left"], "events of a stop")
+    finally:
+        monitor.kill()
+        monitor.wait(timeout=10)
+    gone = rheoctl("status")
+    expect(gone.returncode == 1 and "rheod does not run" in gone.stderr, f"without rheod: {gone.stderr}")
+
+
+def completion():
+    def complete(*words):
+        script = (f"source {TOP}/dbus/rheoctl/rheoctl.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rheoctl; "
+                  "printf '%s\\n' \"${COMPREPLY[@]}\"")
+        environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}"}
+        return subprocess.run(["bash", "-c", script, "bash", "rheoctl", *words], capture_output=True, text=True, check=True,
+                              timeout=30, env=environment).stdout.split()
+    expect_equal(complete("ex"), ["exporters"], "completion of ex")
+    expect_equal(complete("exporters", "flush", ""), ["json.test"], "completion of exporters flush")
+    expect_equal(complete("flows", "interface", ""), ["east"], "completion of flows interface")
+    expect_equal(complete("--json", "log-level", "d"), ["debug"], "completion of log-level d")
+    expect_equal(complete("flows", "--so"), ["--sort"], "completion of --so")
+    expect_equal(complete("--sort", "p"), ["packets"], "completion of --sort p")
+
+
+def main():
+    rig = Rig()
+    if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
+        print(f"skipped: {rig.name}: all: no busctl or no dbus-daemon", flush=True)
+        return
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    bus = None
+    for name, run in (("commands", commands), ("mistakes", lambda near, rheod: mistakes()),
+                      ("terminal", lambda near, rheod: on_a_terminal(near)), ("monitor", lambda near, rheod: events(rheod)),
+                      ("completion", lambda near, rheod: completion())):
+        with rig.case(name) as case:
+            try:
+                bus, near, rheod = serve(rig, case)
+                run(near, rheod)
+            finally:
+                if bus:
+                    bus.end()
+    rig.end()
+
+
+if __name__ == "__main__":
+    main()
