@@ -15,6 +15,7 @@ namespace {
 
 std::atomic<bool> g_stuck = false;
 std::atomic<bool> g_moved = false;
+std::atomic<bool> g_both = false;  // 127.0.0.2, then 127.0.0.1
 std::atomic<int> g_asked = 0;
 
 }  // namespace
@@ -26,6 +27,10 @@ extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo
   ++g_asked;
   while (g_stuck) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   if (node == std::string("absent.test")) return EAI_NONAME;
+  if (g_both) {
+    const int error = real("127.0.0.2", service, hints, found);
+    return error != 0 ? error : real("127.0.0.1", service, hints, &(*found)->ai_next);
+  }
   return real(g_moved ? "127.0.0.2" : "127.0.0.1", service, hints, found);
 }
 
@@ -130,6 +135,24 @@ TEST(IpfixNames, UdpFollowsANameThatMovedWithoutWaiting) {
   ASSERT_TRUE(transport->send(message(100, 'b')));
   EXPECT_EQ(receive(there.fd(), 1'000), message(100, 'b'));
   g_moved = false;
+}
+
+TEST(IpfixNames, UdpTurnsToANamesNextAddressWhenThisOneRefuses) {
+  const LoopbackSocket second(SOCK_DGRAM);  // nobody is at the first
+  auto transport = make(options_for("udp://collector.test:" + std::to_string(second.port())));
+  g_both = true;
+  bool arrived = false;
+  int sessions = 0;
+  for (int i = 0; i < 100 && !arrived; ++i) {
+    const auto prepared = transport->prepare();
+    ASSERT_TRUE(prepared);
+    if (*prepared) ++sessions;
+    ASSERT_TRUE(transport->send(message(100)));
+    arrived = !receive(second.fd(), 100, milliseconds(50)).empty();
+  }
+  g_both = false;
+  EXPECT_TRUE(arrived);
+  EXPECT_EQ(sessions, 2) << "another address is another session";
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ class SecureTransport final : public IpfixTransport {
   bool is_too_old() const { return is_datagram() && session_end_.passed(); }
   bool is_datagram() const { return socket_options_.type == SOCK_DGRAM; }
   Status connect();
+  Status connect_to(const std::vector<SocketAddress>& addresses, const Deadline& deadline,
+                    std::chrono::nanoseconds handshake_timeout);
   Status break_off(Status why);
 
   const IpfixTransportOptions options_;
@@ -61,10 +63,25 @@ Result<bool> SecureTransport::prepare() {
 
 Status SecureTransport::connect() {
   const Deadline deadline(options_.connect_timeout);
-  const std::string doing = "connect to " + options_.endpoint.text;
   auto addresses = resolver_.resolve(deadline);
-  if (!addresses) return forward(std::move(addresses), doing);
-  auto socket = connect_socket(*addresses, socket_options_, deadline);
+  if (!addresses) return forward(std::move(addresses), "connect to " + options_.endpoint.text);
+  if (!is_datagram()) return connect_to(*addresses, deadline, options_.handshake_timeout);
+  // Of a datagram's address only the handshake tells whether a collector is there.
+  Status last = Done{};
+  std::string refusals;
+  for (const SocketAddress& address : *addresses) {
+    last = connect_to({address}, deadline, options_.handshake_timeout / static_cast<int>(addresses->size()));
+    if (last) return last;
+    refusals += (refusals.empty() ? "" : "; ") + last.error().what;
+  }
+  if (!last) last.error().what = std::move(refusals);
+  return last;
+}
+
+/// To the first of the addresses that there is a connection to.
+Status SecureTransport::connect_to(const std::vector<SocketAddress>& addresses, const Deadline& deadline,
+                                   std::chrono::nanoseconds handshake_timeout) {
+  auto socket = connect_socket(addresses, socket_options_, deadline);
   if (!socket) return forward(std::move(socket));
 
   const std::string& name = options_.tls.server_name;
@@ -73,8 +90,10 @@ Status SecureTransport::connect() {
       .host = name.empty() ? options_.endpoint.host : name,
       .datagram = is_datagram(),
       .datagram_room = is_datagram() ? datagram_room(socket->fd.get(), socket->peer.family()) : 0};
-  auto channel = SecureChannel::handshake(secure, socket->fd.get(), Deadline(options_.handshake_timeout));
-  if (!channel) return forward(std::move(channel), doing + " (" + socket->peer.text() + ")");
+  auto channel = SecureChannel::handshake(secure, socket->fd.get(), Deadline(handshake_timeout));
+  if (!channel)
+    return forward(std::move(channel),
+                   "connect to " + options_.endpoint.text + " (" + socket->peer.text() + ")");
   fd_ = std::move(socket->fd);
   channel_ = *std::move(channel);
   session_end_ = Deadline(options_.dtls_session_time);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -11,6 +12,9 @@ namespace {
 constexpr std::chrono::milliseconds kQueueWait(1);
 /// After an ICMP error a name is asked for again this soon: the collector may have moved.
 constexpr std::chrono::seconds kResolveAfterIcmp(10);
+/// How long an address that refused is tried before the name's next one is: of localhost a collector often
+/// has only one.
+constexpr std::chrono::seconds kTurnAfterIcmp(2);
 
 /// A connected socket, since only that one shows ICMP errors without privileges, and the route's MTU.
 class UdpTransport final : public IpfixTransport {
@@ -31,6 +35,7 @@ class UdpTransport final : public IpfixTransport {
  private:
   Status connect();
   bool has_moved();
+  bool is_turn_of_next() const;
   void note_icmp_errors();
   Status give_up(int number);
 
@@ -41,10 +46,19 @@ class UdpTransport final : public IpfixTransport {
   Deadline next_resolve_;
   std::size_t max_message_size_ = 0;
   bool icmp_seen_ = false;
+  bool refused_ = false;  // by ICMP, since the socket was connected
+  std::size_t address_count_ = 0;
+  Deadline turn_{std::chrono::nanoseconds(0)};
 };
 
+/// The address after `last` comes first, then the others in their order.
+void begin_behind(std::vector<SocketAddress>& addresses, const SocketAddress& last) {
+  const auto found = std::ranges::find(addresses, last);
+  if (found != addresses.end()) std::ranges::rotate(addresses, found + 1);
+}
+
 Result<bool> UdpTransport::prepare() {
-  if (socket_.fd && has_moved()) socket_.fd.reset();
+  if (socket_.fd && (has_moved() || is_turn_of_next())) socket_.fd.reset();
   if (socket_.fd) return false;
   if (Status connected = connect(); !connected) return forward(std::move(connected));
   return true;
@@ -54,9 +68,13 @@ Status UdpTransport::connect() {
   const Deadline deadline(options_.connect_timeout);
   auto addresses = resolver_.resolve(deadline);
   if (!addresses) return forward(std::move(addresses), "connect to " + options_.endpoint.text);
+  if (refused_) begin_behind(*addresses, socket_.peer);
   auto socket = connect_socket(*addresses, socket_options_, deadline);
   if (!socket) return forward(std::move(socket));
   socket_ = *std::move(socket);
+  address_count_ = addresses->size();
+  refused_ = false;
+  turn_ = Deadline(kTurnAfterIcmp);
   next_resolve_ = Deadline(options_.resolve_interval);
   icmp_seen_ = false;
   max_message_size_ = options_.max_message_size != 0 ? options_.max_message_size
@@ -77,9 +95,11 @@ bool UdpTransport::has_moved() {
   return true;
 }
 
+bool UdpTransport::is_turn_of_next() const { return refused_ && address_count_ > 1 && turn_.passed(); }
+
 void UdpTransport::note_icmp_errors() {
   if (!socket_.fd || !take_icmp_errors(socket_.fd.get())) return;
-  icmp_seen_ = true;
+  icmp_seen_ = refused_ = true;
   if (next_resolve_.left() > kResolveAfterIcmp) next_resolve_ = Deadline(kResolveAfterIcmp);
 }
 
