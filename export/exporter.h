@@ -43,8 +43,14 @@ class Exporter {
   /// After a failed write: how long the far side wants to be left alone; 0: it did not say.
   virtual std::chrono::nanoseconds retry_after() const { return std::chrono::nanoseconds(0); }
 
-  /// After a write: what the far side said that somebody should read, once for each cause; "" for nothing.
+  /// After write() and idle(): what the far side said that somebody should read, once for each cause; "" for
+  /// nothing.
   virtual std::string take_notice() { return {}; }
+
+  /// Of records that write() took and kept for later: what was lost since, and how many are still here. Any
+  /// thread.
+  virtual RecordLosses late_losses() const { return {}; }
+  virtual std::uint64_t records_spooled() const { return 0; }
 
   /// Records of successful writes that the far side said it did not keep. Any thread.
   virtual std::uint64_t records_rejected() const { return 0; }

@@ -55,13 +55,17 @@ void Lane::request_stop(std::uint64_t deadline_ns) {
 }
 
 LaneCounters Lane::counters() const {
-  const RecordLosses losses = cursor_->losses();
+  RecordLosses losses = cursor_->losses();
+  const RecordLosses late = exporter_->late_losses();
+  losses.records += late.records;
+  losses.counts += late.counts;
   return {.name = options_.name,
           .records_sent = records_sent_,
           .writes_failed = writes_failed_,
           .records_pending = cursor_->pending(),
           .records_lost = losses.records,
           .records_rejected = exporter_->records_rejected(),
+          .records_spooled = exporter_->records_spooled(),
           .lost = losses.counts};
 }
 
@@ -104,9 +108,7 @@ void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
   RHEO_FAULT_POINT("lane-taken");
   const Status written = exporter_->write(batch);
   RHEO_FAULT_POINT("lane-written");
-  if (const std::string notice = exporter_->take_notice(); !notice.empty())
-    log::write(log::Priority::warning, fmt::format("{}: {}", options_.name, notice),
-               {{"RHEO_EXPORTER", options_.name}});
+  log_notice();
   if (written) return succeeded(batch);
   if (written.error().code == std::errc::bad_message) return given_up(batch, written.error());
   cursor_->rewind();
@@ -116,10 +118,18 @@ void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
 void Lane::idle(const std::stop_token& stop) {
   flush_ = false;  // nothing waits
   exporter_->note_losses(cursor_->losses());
-  if (const Status done = exporter_->idle(); !done)
+  const Status done = exporter_->idle();
+  log_notice();
+  if (!done)
     failed(done.error(), stop);
   else
     works_again();
+}
+
+void Lane::log_notice() {
+  if (const std::string notice = exporter_->take_notice(); !notice.empty())
+    log::write(log::Priority::warning, fmt::format("{}: {}", options_.name, notice),
+               {{"RHEO_EXPORTER", options_.name}});
 }
 
 /// A mark that is new, because the exporter opened another file, is stored before anything is written there.

@@ -63,6 +63,7 @@ class Lane {
   void run(const std::stop_token& stop);
   void deliver(FlowBatch& batch, const std::stop_token& stop);
   void idle(const std::stop_token& stop);
+  void log_notice();
   Status prepare(std::uint64_t position);
   void wait_for_full_batch(const std::stop_token& stop);
   void succeeded(const FlowBatch& batch);

@@ -70,6 +70,7 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
     list.add(name + ".records_pending", lane.records_pending);
     list.add(name + ".records_lost", lane.records_lost);
     list.add(name + ".records_rejected", lane.records_rejected);
+    list.add(name + ".records_spooled", lane.records_spooled);
     list.add_counts(name + ".lost", lane.lost);
   }
   return list.take();

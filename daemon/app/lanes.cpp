@@ -52,13 +52,14 @@ Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& confi
 }
 
 Result<std::unique_ptr<OtlpExporter>> make_otlp(const OtlpExportConfig& exporter, const Config& config,
-                                                const ExporterSources& sources) {
+                                                const ExporterSources& sources, const std::string& spool) {
   const OtlpContext context{.resource = config.resource,
                             .community_id_seed = config.flow.community_id_seed,
                             .links = sources.links,
                             .host = sources.host};
   auto options = otlp_options(exporter, context, environment_variable);
   if (!options) return forward(std::move(options));
+  options->spool = {.folder = spool, .limit = exporter.spool};
   return OtlpExporter::create(*options);
 }
 
@@ -75,7 +76,7 @@ std::vector<std::string> exporter_complaints(const Config& config) {
       complaints.push_back("export.ipfix." + name + ": " + made.error().what);
   }
   for (const auto& [name, otlp] : config.exporters.otlp) {
-    if (const auto made = make_otlp(otlp, config, sources); !made)
+    if (const auto made = make_otlp(otlp, config, sources, ""); !made)
       complaints.push_back("export.otlp." + name + ": " + made.error().what);
   }
   return complaints;
@@ -130,7 +131,8 @@ Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& conf
 
 Status Lanes::start_otlp(const std::string& name, const OtlpExportConfig& exporter, const Config& config,
                          Outbox& outbox, const ExporterSources& sources) {
-  auto made = make_otlp(exporter, config, sources);
+  const std::string spool = config.daemon.state_directory + "/spool/" + name;
+  auto made = make_otlp(exporter, config, sources, spool);
   if (!made) return forward(std::move(made), name);
   auto cursor = outbox.open_cursor(name, exporter.max_queue_size);
   if (!cursor) return forward(std::move(cursor));

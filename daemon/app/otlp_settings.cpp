@@ -259,7 +259,8 @@ Result<OtlpExporterOptions> otlp_options(const OtlpExportConfig& config, const O
       .resource = resource_attributes(context.resource, environment),
       .links = context.links,
       .host = context.host,
-      .max_export_timeout = config.max_export_timeout};
+      .max_export_timeout = config.max_export_timeout,
+      .spool = {}};
   options.transport.version = RHEO_VERSION;
   std::string id = text_of(options.resource, "host.id");
   options.encoder.host_key = host_key(id.empty() ? text_of(options.resource, "host.name") : id);

@@ -107,8 +107,10 @@ Status run_replay(const std::string& path, const Config& config) {
   Snapshot<LinkTable> links(replay->links());
   Snapshot<MeteringCounters> metering;
   const Snapshot<Listeners> no_host;
+  Config settings = config;
+  for (auto& [name, otlp] : settings.exporters.otlp) otlp.spool = 0;  // that is the daemon's
   auto lanes =
-      Lanes::start(config, (*table)->outbox(), {.links = links, .metering = metering, .host = no_host});
+      Lanes::start(settings, (*table)->outbox(), {.links = links, .metering = metering, .host = no_host});
   if (!lanes) return forward(std::move(lanes));
 
   Status status = run.meter(*replay, links, metering);

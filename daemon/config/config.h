@@ -24,6 +24,7 @@ enum class LogLevel : std::uint8_t { error, warning, notice, info, debug };
 struct DaemonConfig {
   std::string run_directory = "/run/rheo";
   std::string pin_directory = "/sys/fs/bpf/rheo";
+  std::string state_directory = "/var/lib/rheo";
   LogLevel log_level = LogLevel::info;
   Duration shutdown_timeout = std::chrono::seconds(10);
   friend bool operator==(const DaemonConfig&, const DaemonConfig&) = default;
@@ -126,6 +127,7 @@ struct OtlpExportConfig {
   std::string tls_client_key = {};
   bool tls_insecure_skip_verify = false;
   Duration trace_id_bucket = std::chrono::minutes(1);
+  std::uint64_t spool = 0;                    // bytes on disk; 0: none
   Duration max_export_timeout = Duration(0);  // 0: a batch is offered until it is taken
   std::uint32_t max_queue_size = 32'768;      // records
   std::uint32_t max_batch_size = 1'024;

@@ -186,6 +186,7 @@ const Keys<DaemonConfig>& daemon_keys() {
   static const Keys<DaemonConfig> keys = {
       {"run_directory", directory(&DaemonConfig::run_directory)},
       {"pin_directory", directory(&DaemonConfig::pin_directory)},
+      {"state_directory", directory(&DaemonConfig::state_directory)},
       {"log_level", word(&DaemonConfig::log_level, kLogLevels)},
       {"shutdown_timeout", duration(&DaemonConfig::shutdown_timeout, 100ms, 10min)},
   };
@@ -298,6 +299,7 @@ const Keys<OtlpExportConfig>& otlp_export_keys() {
       {"tls_client_key", file(&C::tls_client_key)},
       {"tls_insecure_skip_verify", on_off(&C::tls_insecure_skip_verify)},
       {"trace_id_bucket", duration(&C::trace_id_bucket, 1s, 24h)},
+      {"spool", size(&C::spool, 0, 1'024 * kGiB, false)},
       {"max_export_timeout", duration(&C::max_export_timeout, 0s, 24h)},
       {"max_queue_size", number(&C::max_queue_size, 1'024, kMaxOutbox)},
       {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},

@@ -56,15 +56,28 @@ const std::string& OtlpExporter::resource_of(const std::shared_ptr<const Listene
   return resource_;
 }
 
-Status OtlpExporter::write(const FlowBatch& batch) {
+Status OtlpExporter::open() {
+  if (options_.spool.limit == 0 || spool_) return Done{};
+  auto opened = Spool::open(options_.spool);
+  if (!opened) return forward(std::move(opened));
+  spool_ = *std::move(opened);
+  spooled_ = spool_->records();
+  return Done{};
+}
+
+std::span<const std::byte> OtlpExporter::encode(const FlowBatch& batch) {
   const auto links = options_.links.get();
   const auto host = options_.host.get();
+  return encoder_.encode(batch.records, {.links = *links, .host = *host, .resource = resource_of(host)});
+}
+
+Status OtlpExporter::write(const FlowBatch& batch) {
+  const auto request = encode(batch);
+  if (spool_) return write_with_spool(batch, request);
   if (attempted_ns_ == 0 || attempted_position_ != batch.first_position) {
     attempted_ns_ = monotonic_ns();
     attempted_position_ = batch.first_position;
   }
-  const auto request =
-      encoder_.encode(batch.records, {.links = *links, .host = *host, .resource = resource_of(host)});
   OtlpAnswer answer = transport_->send(OtlpSignal::traces, request);
   answer.rejected = std::min<std::uint64_t>(answer.rejected, batch.size());
   retry_after_ = answer.retry_after;
@@ -72,6 +85,77 @@ Status OtlpExporter::write(const FlowBatch& batch) {
   attempted_ns_ = 0;
   note_partial_success(answer);
   return Done{};
+}
+
+Status OtlpExporter::write_with_spool(const FlowBatch& batch, std::span<const std::byte> request) {
+  send_spooled();
+  if (!spool_->empty() || monotonic_ns() < retry_at_ns_) return write_to_spool(batch, request);
+  OtlpAnswer answer = transport_->send(OtlpSignal::traces, request);
+  answer.rejected = std::min<std::uint64_t>(answer.rejected, batch.size());
+  if (answer.verdict == OtlpVerdict::refused) return failed(batch, answer);
+  if (answer.verdict == OtlpVerdict::retry) {
+    put_off(answer);
+    return write_to_spool(batch, request);
+  }
+  note_partial_success(answer);
+  return Done{};
+}
+
+Status OtlpExporter::write_to_spool(const FlowBatch& batch, std::span<const std::byte> request) {
+  FlowCounts counts;
+  for (const FlowRecord& record : batch.records) counts += record_counts(record);
+  Status appended = spool_->append(request, batch.size(), counts);
+  spooled_ = spool_->records();
+  return appended;
+}
+
+Status OtlpExporter::idle() {
+  if (Status opened = open(); !opened) return opened;
+  if (spool_) send_spooled();
+  return Done{};
+}
+
+void OtlpExporter::send_spooled() {
+  const std::uint64_t until = monotonic_ns() + kNanosecondsPerSecond;
+  while (!spool_->empty() && monotonic_ns() < until && monotonic_ns() >= retry_at_ns_) {
+    const auto oldest = spool_->oldest();
+    if (!oldest) continue;
+    OtlpAnswer answer =
+        transport_->send(OtlpSignal::traces, std::as_bytes(std::span<const char>(oldest->bytes)));
+    if (answer.verdict == OtlpVerdict::retry) return put_off(answer);
+    if (answer.verdict == OtlpVerdict::refused) {
+      const std::scoped_lock lock(losses_mutex_);
+      late_losses_.records += oldest->records;
+      late_losses_.counts += oldest->counts;
+      notice_ = fmt::format("{}: {}: {} spooled records are refused for good and counted as lost",
+                            options_.transport.endpoint.text, answer.what, oldest->records);
+    } else {
+      answer.rejected = std::min<std::uint64_t>(answer.rejected, oldest->records);
+      note_partial_success(answer);
+    }
+    pace_ = {};
+    spool_->pop();
+    spooled_ = spool_->records();
+    if (spool_->empty() && std::exchange(away_, false))
+      notice_ = fmt::format("{} is there again, the spool is sent", options_.transport.endpoint.text);
+  }
+}
+
+/// As the lane does without a spool: after the receiver's wish, else after a second, doubled up to a minute.
+void OtlpExporter::put_off(const OtlpAnswer& answer) {
+  using std::chrono::seconds;
+  if (!std::exchange(away_, true))
+    notice_ = fmt::format("{}: {}; what it does not take goes to the spool {}",
+                          options_.transport.endpoint.text, answer.what, options_.spool.folder);
+  pace_ = pace_.count() == 0 ? seconds(1) : std::min<std::chrono::nanoseconds>(pace_ * 2, seconds(60));
+  std::uniform_int_distribution<std::int64_t> jittered(pace_.count() * 3 / 4, pace_.count());
+  const std::int64_t wait = answer.retry_after.count() != 0 ? answer.retry_after.count() : jittered(random_);
+  retry_at_ns_ = monotonic_ns() + static_cast<std::uint64_t>(wait);
+}
+
+RecordLosses OtlpExporter::late_losses() const {
+  const std::scoped_lock lock(losses_mutex_);
+  return late_losses_;
 }
 
 Status OtlpExporter::failed(const FlowBatch& batch, const OtlpAnswer& answer) {

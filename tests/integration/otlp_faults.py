@@ -3,10 +3,12 @@
 """OTLP receivers that refuse, put off, hang, cut, forget to answer and are away: packets in spans, each record once,
 and named losses are what was sent, exactly."""
 import json
+import signal
 import time
 
 from otlp_receivers import Receiver
 from rig import Rig, expect, expect_equal, losses, sent_by
+import sum_records
 
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
 LANE = "lane.otlp.test"
@@ -16,6 +18,7 @@ WORDS = {
     "grpc": ("ok", "unavailable", "ok", "exhausted=300", "ok", "hang", "ok", "lost", "ok", "aborted", "ok"),
     "http/protobuf": ("ok", "503=1", "ok", "429=1", "ok", "hang", "ok", "lost", "ok", "cut", "ok", "502"),
 }
+WORDS_SPOOL = {"grpc": (*["ok"] * 10, "unavailable", "lost"), "http/protobuf": (*["ok"] * 10, "503", "lost")}
 FOR_GOOD = {"grpc": ("ok", "invalid", "ok", "exhausted", "ok"), "http/protobuf": ("ok", "400", "ok", "413")}
 
 
@@ -23,7 +26,8 @@ def prepare(rig, case, protocol, **settings):
     near, far = rig.pair()
     exporter = {"endpoint": f"http://127.0.0.1:{Receiver.PORTS[protocol]}", "protocol": protocol, "timeout": "500ms",
                 "max_batch_size": 200, "max_batch_interval": "100ms", **settings}
-    return near, rig.rheod(near, case, interfaces={"include": ["east"]}, daemon={"shutdown_timeout": "60s"},
+    daemon = {"shutdown_timeout": "60s", "state_directory": str(rig.case_folder(f"{case} state"))}
+    return near, rig.rheod(near, case, interfaces={"include": ["east"]}, daemon=daemon,
                            flow={"max_record_interval": "1s", "udp_timeout": "1s", "tcp_timeout": "1s"},
                            **{"export.otlp.test": exporter})
 
@@ -96,6 +100,39 @@ def overtaken(rig, case, protocol, total):
     expect(counters[f"{LANE}.records_lost"] > 1_000, f"{counters[f'{LANE}.records_lost']} records lost, and {len(spans)} spans")
 
 
+def wait_spooled(rheod, records, seconds=60):
+    """Until SIGUSR1 tells that so many records are in the spool, or fewer where it is 0."""
+    deadline = time.monotonic() + seconds
+    while True:
+        rheod.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.3)
+        spooled = sum_records.read_counters(rheod.log).get(f"{LANE}.records_spooled", -1)
+        pending = sum_records.read_counters(rheod.log).get(f"{LANE}.records_pending", -1)
+        if (spooled >= records > 0) or (records == spooled == pending == 0):
+            return
+        expect(time.monotonic() < deadline, f"{spooled} records in the spool, expected {records}")
+
+
+def spooled(rig, case, protocol, total):
+    """Nobody listens to three times what the queue holds, a kill in between, then a receiver that is hostile: with
+    a spool nothing is lost."""
+    near, rheod = prepare(rig, case, protocol, max_queue_size=2048, max_batch_size=100, spool="64MiB")
+    rheod.start()
+    sent = []
+    for burst in range(1, 5):
+        sent.append(near.send("east", "--packets", total // 4, "--flows", 1_500, "--first-flow", burst * 1_500, *MIXED))
+        wait_spooled(rheod, burst * 1_500)
+        if burst == 2:
+            rheod.kill()
+            rheod.start()
+    receiver = Receiver(near, rig.programs, rig.case_folder(case) / "receiver", protocol, WORDS_SPOOL[protocol])
+    wait_spooled(rheod, 0, 120)
+    counters = rheod.stop(seconds=90)
+    expect_equal(counters[f"{LANE}.records_spooled"], 0, "records in the spool at the end")
+    expect_conserved(sent_by(*sent), receiver, rheod, counters, lossless=True)
+    expect("goes to the spool" in rheod.said() and "the spool is sent" in rheod.said(), "the log does not tell of the spool")
+
+
 def partly(rig, case, protocol, total):
     near, rheod = prepare(rig, case, protocol, max_batch_size=100)
     receiver = Receiver(near, rig.programs, rig.case_folder(case) / "receiver", protocol, ("partial=3",))
@@ -125,6 +162,8 @@ def main():
             away(rig, case, protocol, total, rig.arguments.away)
         with rig.case(f"overtaken, {name}") as case:
             overtaken(rig, case, protocol, total)
+        with rig.case(f"spool, {name}") as case:
+            spooled(rig, case, protocol, total)
         with rig.case(f"partial success, {name}") as case:
             partly(rig, case, protocol, total)
     rig.end()

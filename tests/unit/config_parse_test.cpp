@@ -37,6 +37,7 @@ TEST(ConfigParse, EverySettingIsRead) {
 [daemon]
 run_directory = "/tmp/run"
 pin_directory = "/tmp/pin"
+state_directory = "/tmp/state"
 log_level = "debug"
 shutdown_timeout = "3s"
 [interfaces]
@@ -109,6 +110,7 @@ tls_insecure_skip_verify = true
 trace_id_bucket = "1h"
 max_export_timeout = "2m"
 max_queue_size = 2048
+spool = "1MiB"
 max_batch_size = 8
 max_batch_interval = "5ms"
 [export.otlp.u]
@@ -131,7 +133,7 @@ l = ["a", "b"]
 )");
   ASSERT_THAT(parsed.complaints, IsEmpty());
   const Config expected{
-      .daemon = {"/tmp/run", "/tmp/pin", LogLevel::debug, 3s},
+      .daemon = {"/tmp/run", "/tmp/pin", "/tmp/state", LogLevel::debug, 3s},
       .interfaces = {{"eth*", "wg0"}, {}},
       .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
@@ -181,6 +183,7 @@ l = ["a", "b"]
                                "/key",
                                true,
                                1h,
+                               1U << 20U,
                                2min,
                                2'048,
                                8,
@@ -397,6 +400,10 @@ const Mistake kMistakes[] = {
      "f:2: export.otlp.a.max_export_timeout = \"25h\": out of range; allowed: 0s to 24h, such as \"0s\""},
     {"[export.otlp.a]\nmax_queue_size = 0",
      "f:2: export.otlp.a.max_queue_size = 0: out of range; allowed: 1024 to 16777216"},
+    {"[export.otlp.a]\nspool = \"much\"",
+     "f:2: export.otlp.a.spool = \"much\": not a size; allowed: 0B to 1024GiB"},
+    {"[daemon]\nstate_directory = \"var\"",
+     "f:2: daemon.state_directory = \"var\": not a directory's name; allowed: an absolute path"},
     {"[export.otlp.a]\nmax_batch_size = 65537",
      "f:2: export.otlp.a.max_batch_size = 65537: out of range; allowed: 1 to 65536"},
     {"[export.otlp.a]\nmax_batch_interval = \"61s\"",

@@ -79,7 +79,8 @@ class OtlpExporterTest : public ::testing::Test {
             .transport = transport,
             .resource = {{"service.name", "rheo"}},
             .links = links_,
-            .host = host_};
+            .host = host_,
+            .spool = {}};
   }
   std::unique_ptr<OtlpExporter> make(const OtlpExporterOptions& options) {
     auto made = OtlpExporter::create(options);
