@@ -47,12 +47,13 @@ void Authority::ask_polkit(const std::string& sender, const std::string& action,
       .onInterface(kPolkitAuthority)
       .withTimeout(kPolkitTimeout)
       .withArguments(subject, action, std::map<std::string, std::string>{}, kAllowInteraction, std::string())
-      .uponReplyInvoke(
-          [action, decided = std::move(decided)](bus::ReplyError error, const Decision& decision) {
-            if (error) return decided(refusal(action + " is needed, and polkit does not answer"));
-            if (!decision.get<0>()) return decided(refusal(action + " is needed, see polkit(8)"));
-            decided(Done{});
-          });
+      .uponReplyInvoke([action, decided = std::move(decided)](bus::ReplyError error,
+                                                              const Decision& decision) {
+        if (error)
+          return decided(refusal(action + " is needed, and polkit does not decide: " + error->getMessage()));
+        if (!decision.get<0>()) return decided(refusal(action + " is needed, see polkit(8)"));
+        decided(Done{});
+      });
 }
 
 }  // namespace rheo

@@ -179,11 +179,12 @@ class Kinds:
         return outcomes
 
     def system(self):
-        """Other kernels, booted: each briefly, or with --long in every case."""
+        """A booted systemd; other kernels, booted: each briefly, or with --long in every case."""
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
         options = ["--build", TOP / "build" / "dev", *([] if self.arguments.long else ["--short"])]
-        return self._script(TOP / "tests" / "system" / "kernels.py", options, SYSTEM_SECONDS)
+        return [outcome for name in ("service", "kernels")
+                for outcome in self._script(TOP / "tests" / "system" / f"{name}.py", options, SYSTEM_SECONDS)]
 
     @staticmethod
     def _script(script, options, seconds):

@@ -112,7 +112,7 @@ constexpr Command kCommands[] = {
     {"log-level", run_log_level}, {"drain", run_drain},           {"monitor", run_monitor}};
 
 int explain(const sdbus::Error& error) {
-  const std::string name = error.getName();
+  const std::string& name = error.getName();
   if (name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
       name == "org.freedesktop.DBus.Error.NameHasNoOwner")
     return complain("rheod does not run, or is not on the system bus; see systemctl status rheod", 1);

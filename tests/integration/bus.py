@@ -339,7 +339,7 @@ def main():
             ("members as root", lambda near, rheod: members_as_root(near, rheod)),
             ("the live interfaces are the documented ones", lambda near, rheod: live_is_as_documented()),
             ("hostile arguments", lambda near, rheod: hostile_arguments(rheod)),
-            ("an ordinary user without polkit", lambda near, rheod: ordinary_user(None, "polkit does not answer")),
+            ("an ordinary user without polkit", lambda near, rheod: ordinary_user(None, "polkit does not decide")),
             ("an ordinary user with polkit", lambda near, rheod: ordinary_user("FlushExporter", "is needed, see polkit(8)")),
             ("signals", lambda near, rheod: signals(near, rheod, bus.folder / "stderr.monitor")),
             ("the bus goes away", lambda near, rheod: bus_goes_away(bus, near, rheod))):

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""rheod as a service: what the build installs, under a booted systemd, as its own user and in its sandbox.
+
+The container is this machine's own root directory under an overlay that is thrown away. For each case it prints one
+line "passed: service: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when a case failed.
+
+    tests/system/service.py [--build DIR] [--short]
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests" / "integration"))
+from rig import expect, expect_equal  # noqa: E402
+
+NEEDED = ("systemd-nspawn", "script", "nsenter", "busctl", "setpriv")
+INSTALLED = ("daemon/app", "dbus", "packaging")
+CONFIG = """[interfaces]
+include = ["east"]
+[flow]
+udp_timeout = "1s"
+[export.json.default]
+path = "/var/log/rheo/flows.json"
+"""
+MOST_EXPOSED = 2.0  # systemd-analyze security
+
+
+class Container:
+    """A booted systemd. run() runs a command in it."""
+
+    def __init__(self, folder, installed):
+        self.root = folder / "root"
+        self.log = folder / "boot.log"
+        self.root.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1"}
+        boot = (f"systemd-nspawn -D {self.root} --boot --register=no --keep-unit --private-network --machine=rheo-service "
+                "--capability=all --system-call-filter='bpf perf_event_open @keyring' --volatile=overlay "
+                f"--bind-ro={installed}:/installed")
+        # With a pipe for a terminal nothing is printed.
+        command = f'mount --bind / {self.root} && exec script -qfc "{boot}" {self.log}'
+        self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", command],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        env=environment, start_new_session=True)
+        self.leader = None
+
+    def wait_booted(self, seconds=60):
+        deadline = time.monotonic() + seconds
+        while self.leader is None:
+            expect(self.process.poll() is None, f"the container ended: {self.said()}")
+            expect(time.monotonic() < deadline, f"no systemd in the container: {self.said()}")
+            self.leader = self._find_leader(self.process.pid)
+            time.sleep(0.05)
+        while not re.search("running|degraded", self.run("systemctl is-system-running", check=False)):
+            expect(time.monotonic() < deadline, f"the container does not come up: {self.said()}")
+            time.sleep(0.1)
+
+    def _find_leader(self, pid):
+        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+        for child in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                if pathlib.Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    return int(child)
+            if found := self._find_leader(child):
+                return found
+        return None
+
+    def said(self):
+        return self.log.read_text(errors="replace")[-500:] if self.log.exists() else "nothing"
+
+    def run(self, script, check=True, seconds=60):
+        done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", "sh", "-c", script],
+                              capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+        expect(not check or done.returncode == 0, f"{script}: exit {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}")
+        return done.stdout + done.stderr
+
+    def end(self):
+        if self.leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.leader, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+
+def install(build, folder):
+    """What `cmake --install` puts into a package."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in INSTALLED:
+        subprocess.run(["cmake", "--install", str(build / part), "--prefix", "/usr"], check=True, capture_output=True,
+                       env={**os.environ, "DESTDIR": str(folder)})
+
+
+def set_up(container):
+    container.run("mkdir -p /sys/fs/bpf; mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf")
+    container.run("for f in bin sbin lib share; do cp -a /installed/usr/$f/. /usr/$f/; done; mkdir -p /etc/rheo")
+    container.run(f"cat > /etc/rheo/rheo.toml <<'END'\n{CONFIG}END")
+    container.run("systemd-sysusers && systemd-tmpfiles --create rheo.conf && systemctl daemon-reload")
+    container.run("busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig")
+    container.run("ip link add east type veth peer name west && ip link set west up && ip link set east up")
+    container.run("ip addr add 10.9.0.1/24 dev east && ip link set west arp off && "
+                  "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev east")
+
+
+def show(container, name):
+    return container.run(f"systemctl show rheod --value -p {name}").strip()
+
+
+def wait_for(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < deadline, f"no {what} after {seconds} s")
+        time.sleep(0.1)
+
+
+def starts_and_meters(container):
+    container.run("systemctl start rheod")  # Type=notify: returns when it meters
+    expect_equal(show(container, "ActiveState"), "active", "state of the unit")
+    expect_equal(container.run("ps -o user= -p $(systemctl show rheod --value -p MainPID)").strip(), "rheo", "user of rheod")
+    wait_for(lambda: re.fullmatch(r"metering 1 interface, \d+ flows?, 1 exporter", show(container, "StatusText")),
+             "status line with its numbers")
+    container.run("/usr/bin/python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
+                  "[s.sendto(bytes(100), (\"10.9.0.2\", 9)) for _ in range(7)]'; rheoctl drain")
+    flows = json.loads(container.run("rheoctl --json flows udp and host 10.9.0.2"))
+    expect_equal([flow["packets"] for flow in flows], [7], "packets of the flow")
+    expect("metering 1 interface (tcx): east" in container.run("journalctl -u rheod"), "no line in the journal")
+    wait_for(lambda: "10.9.0.2" in container.run("cat /var/log/rheo/flows.json", check=False), "record in /var/log/rheo")
+    expect(re.match(r"v\d+\n", container.run("ls /sys/fs/bpf/rheo")), "nothing is pinned")
+
+
+def sandbox(container):
+    report = container.run("systemd-analyze security rheod --no-pager", check=False)
+    exposure = re.search(r"Overall exposure level for rheod.service: ([\d.]+)", report)
+    expect(exposure, f"systemd-analyze says nothing: {report[-200:]}")
+    expect(float(exposure[1]) <= MOST_EXPOSED, f"exposure {exposure[1]}, the most is {MOST_EXPOSED}")
+    capabilities = int(container.run("awk '/CapEff/{print $2}' /proc/$(systemctl show rheod --value -p MainPID)/status"), 16)
+    expect_equal(capabilities, 1 << 12 | 1 << 38 | 1 << 39, "capabilities (NET_ADMIN, PERFMON, BPF)")
+
+
+def guarded(container):
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+    expect("datapath.evicted_full" in container.run(nobody + "rheoctl losses"), "losses are not open to everybody")
+    refused = container.run(nobody + "rheoctl flows", check=False)
+    expect("org.rheo.rheo1.read-flows is needed, see polkit(8)" in refused, f"nobody may look at flows, or polkit did not decide: {refused}")
+    owner = container.run(nobody + "busctl call org.freedesktop.DBus / org.freedesktop.DBus RequestName su org.rheo.Rheo1.X 0 || "
+                          + nobody + "busctl call org.freedesktop.DBus / org.freedesktop.DBus RequestName su org.rheo.Rheo1 0",
+                          check=False)
+    expect_equal(owner.count("Access denied"), 2, f"refusals of the name: {owner}")
+
+
+def killed(container):
+    before = container.run("rheoctl --json stats datapath.seen_packets")
+    container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
+    wait_for(lambda: show(container, "NRestarts") == "1" and show(container, "ActiveState") == "active", "restart after a kill")
+    wait_for(lambda: "value" in container.run("rheoctl --json stats datapath.seen_packets", check=False), "rheod on the bus")
+    after = container.run("rheoctl --json stats datapath.seen_packets")
+    seen = [json.loads(text)[0]["value"] for text in (before, after)]
+    expect(seen[1] >= seen[0] > 0, f"packets seen before and after the kill: {seen}")
+
+
+def watchdog(container):
+    container.run("mkdir -p /run/systemd/system/rheod.service.d && "
+                  "printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/rheod.service.d/test.conf && "
+                  "systemctl daemon-reload && systemctl restart rheod")
+    restarts = int(show(container, "NRestarts"))
+    time.sleep(6)
+    expect_equal(int(show(container, "NRestarts")), restarts, "restarts while both threads live")
+    container.run("kill -STOP $(systemctl show rheod --value -p MainPID)")
+    wait_for(lambda: int(show(container, "NRestarts")) == restarts + 1 and show(container, "ActiveState") == "active",
+             "restart of a rheod that hangs")
+    expect("atchdog timeout" in container.run("journalctl -u rheod"), "no watchdog timeout in the journal")
+
+
+def stops(container):
+    container.run("systemctl stop rheod")
+    expect_equal(show(container, "Result"), "success", "result of the unit")
+    expect_equal(container.run("ls /sys/fs/bpf/rheo /run/rheo").split(), ["/run/rheo:", "/sys/fs/bpf/rheo:"], "left behind")
+
+
+CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
+         "killed": killed, "watchdog": watchdog, "stops": stops}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
+    parser.add_argument("--short", action="store_true", help="the same: it takes half a minute")
+    build = parser.parse_args().build.resolve()
+    missing = [name for name in NEEDED if not shutil.which(name)]
+    if os.geteuid() != 0 or missing:
+        print(f"skipped: service: all: {'not root' if os.geteuid() else 'no ' + ', '.join(missing)}", flush=True)
+        return 0
+    folder = build / "system" / "service"
+    install(build, folder / "installed")
+    container = Container(folder, folder / "installed")
+    failed = 0
+    try:
+        container.wait_booted()
+        set_up(container)
+        for name, case in CASES.items():
+            started = time.monotonic()
+            try:
+                case(container)
+            except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+                failed += 1
+                print(f"failed: service: {name}: {' '.join(str(error).split())}", flush=True)
+                print(container.run("journalctl -u rheod --no-pager -n 20", check=False), file=sys.stderr)
+            else:
+                print(f"passed: service: {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        failed += 1
+        print(f"failed: service: boot: {' '.join(str(error).split())}", flush=True)
+    finally:
+        container.end()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
