@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPFIX over TLS and DTLS to `openssl s_server`, with certificates made here: what arrives, and what is
 // refused in which words.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "tests/unit/ipfix_peers.h"
+#include "tests/unit/tls_collector.h"
 
 namespace rheo {
 namespace {
@@ -23,80 +24,10 @@ using test::make;
 using test::message;
 using test::milliseconds;
 using test::options_for;
+using test::read;
 using test::since;
+using test::TlsCollector;
 using testing::HasSubstr;
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// True as soon as the condition holds, within five seconds.
-template <class Condition>
-bool soon(Condition condition) {
-  const std::uint64_t start = monotonic_ns();
-  while (!condition()) {
-    if (since(start) > milliseconds(5'000)) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
-}
-
-/// `openssl s_server`, what it received in a file.
-class Collector {
- public:
-  Collector(const fs::path& folder, std::vector<std::string> arguments, std::uint16_t port = 0)
-      : output_(folder / ("collector-" + std::to_string(++count_))) {
-    arguments.insert(arguments.begin(),
-                     {"openssl", "s_server", "-4", "-accept", "127.0.0.1:" + std::to_string(port)});
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return;
-    input_.reset(ends[1]);  // never written: s_server ends when its input does
-    const UniqueFd its_input(ends[0]);
-    pid_ = ::fork();
-    if (pid_ == 0) run(arguments, its_input.get());
-    if (!soon([&] { return read(output_).find("ACCEPT") != std::string::npos; })) return;
-    const std::string text = read(output_);
-    const std::size_t line = text.find("ACCEPT ");  // followed by the address, where the port is its choice
-    port_ = port != 0 ? port : static_cast<std::uint16_t>(std::atoi(text.c_str() + text.find(':', line) + 1));
-  }
-  ~Collector() { stop(); }
-  Collector(const Collector&) = delete;
-  Collector& operator=(const Collector&) = delete;
-
-  void stop() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
-  void freeze() const { ::kill(pid_, SIGSTOP); }
-  std::uint16_t port() const { return port_; }
-
-  bool received(const test::Bytes& bytes) const {
-    const std::string wanted(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return soon([&] { return read(output_).find(wanted) != std::string::npos; });
-  }
-
- private:
-  void run(const std::vector<std::string>& arguments, int input) const {
-    std::vector<char*> words;
-    for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
-    words.push_back(nullptr);
-    const int output = ::open(output_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    ::dup2(input, STDIN_FILENO);
-    ::dup2(output, STDOUT_FILENO);
-    ::dup2(output, STDERR_FILENO);
-    ::execvp(words[0], words.data());
-    ::_exit(127);
-  }
-
-  static inline int count_ = 0;
-  fs::path output_;
-  UniqueFd input_;
-  pid_t pid_ = -1;
-  std::uint16_t port_ = 0;
-};
 
 /// Both protocols: the parameter is the scheme.
 class IpfixSecure : public testing::TestWithParam<const char*> {
@@ -135,11 +66,11 @@ class IpfixSecure : public testing::TestWithParam<const char*> {
   bool dtls() const { return GetParam() == std::string("dtls"); }
   static std::string file(const std::string& name) { return (folder_ / name).string(); }
 
-  std::unique_ptr<Collector> start(const std::string& certificate, std::vector<std::string> more = {},
-                                   std::uint16_t port = 0) {
+  std::unique_ptr<TlsCollector> start(const std::string& certificate, std::vector<std::string> more = {},
+                                      std::uint16_t port = 0) {
     more.insert(more.end(), {"-cert", file(certificate + ".pem"), "-key", file(certificate + ".key")});
     if (dtls()) more.push_back("-dtls");
-    return std::make_unique<Collector>(folder_, more, port);
+    return std::make_unique<TlsCollector>(folder_, more, port);
   }
 
   IpfixTransportOptions options_to(std::uint16_t port, const std::string& host = "127.0.0.1") {
@@ -267,6 +198,44 @@ TEST_P(IpfixSecure, ASilentPeerCostsTheHandshakeTimeout) {
   EXPECT_THAT(refusal(options), HasSubstr("the collector did not finish the handshake within 300 ms"));
   EXPECT_GE(since(start_ns), milliseconds(250));
   EXPECT_LT(since(start_ns), milliseconds(1'500));
+}
+
+/// What a client passes over while it waits for a ServerHello, faster than it can read: records of TLS full
+/// of HelloRequest, or datagrams that are no records.
+void talk_without_end(int fd, bool datagrams, const std::atomic<bool>& enough) {
+  const auto head = std::to_array<char>({22, 3, 3, 64, 0});
+  std::vector<char> nonsense(datagrams ? 16 : 64 * (head.size() + 16'384), '\0');
+  if (!datagrams) {
+    for (std::size_t at = 0; at < nonsense.size(); at += head.size() + 16'384)
+      std::ranges::copy(head, nonsense.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+  ssize_t sent = 1;
+  while (!enough && (sent > 0 || datagrams))
+    sent = ::send(fd, nonsense.data(), nonsense.size(), MSG_NOSIGNAL);
+}
+
+TEST_P(IpfixSecure, APeerThatTalksWithoutEndCostsTheHandshakeTimeout) {
+  LoopbackSocket talker(dtls() ? SOCK_DGRAM : SOCK_STREAM);
+  if (!dtls()) {
+    ASSERT_TRUE(talker.listen());
+  }
+  auto options = options_to(talker.port());
+  options.handshake_timeout = milliseconds(300);
+  std::atomic<bool> enough = false;
+  std::thread peer([&] {
+    if (!dtls()) return talk_without_end(talker.accept().get(), false, enough);
+    sockaddr_in client{};
+    socklen_t size = sizeof client;
+    char hello = 0;
+    ::recvfrom(talker.fd(), &hello, 1, 0, reinterpret_cast<sockaddr*>(&client), &size);
+    if (::connect(talker.fd(), reinterpret_cast<sockaddr*>(&client), size) == 0)
+      talk_without_end(talker.fd(), true, enough);
+  });
+  const std::uint64_t start_ns = monotonic_ns();
+  EXPECT_THAT(refusal(options), HasSubstr("the collector did not finish the handshake within 300 ms"));
+  EXPECT_LT(since(start_ns), milliseconds(1'500));
+  enough = true;
+  peer.join();
 }
 
 TEST_P(IpfixSecure, ACollectorThatDiedAndCameBackGetsANewSession) {

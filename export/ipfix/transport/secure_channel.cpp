@@ -17,6 +17,8 @@ namespace {
 
 /// How long a TLS 1.3 collector that asked for our certificate has for saying what it thinks of it.
 constexpr std::chrono::seconds kVerdictTime(1);
+/// How long a look at what the collector said may take: one that never stops talking is still there.
+constexpr std::chrono::milliseconds kLookTime(10);
 
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -72,6 +74,16 @@ Result<Context> make_context(const IpfixTlsOptions& options, bool datagram) {
   if (Status loaded = load_client_certificate(context.get(), options); !loaded)
     return forward(std::move(loaded));
   return context;
+}
+
+/// Before each read of OpenSSL: no more than there is time for. It reads on by itself for as long as there
+/// are messages that it passes over, such as HelloRequest, or datagrams that it throws away.
+long read_in_time(BIO* bio, int operation, const char*, std::size_t, int, long, int returned, std::size_t*) {
+  if (operation != BIO_CB_READ) return returned;
+  const auto* deadline = reinterpret_cast<const Deadline*>(BIO_get_callback_arg(bio));
+  if (!deadline->passed()) return returned;
+  BIO_set_retry_read(bio);
+  return -1;
 }
 
 /// The certificate must be for this host; it is also told to the collector, if it is a name.
@@ -196,12 +208,16 @@ Status SecureChannel::set_up(const SecureChannelOptions& options, int fd) {
   const bool connected =
       options.datagram ? set_datagram_socket(ssl_.get(), fd) : SSL_set_fd(ssl_.get(), fd) == 1;
   if (!connected || !expect_host(ssl_.get(), options.host)) return failure("set up TLS: " + openssl_reason());
+  BIO* const bio = SSL_get_rbio(ssl_.get());
+  BIO_set_callback_ex(bio, read_in_time);
+  BIO_set_callback_arg(bio, reinterpret_cast<char*>(&seen_->read_until));
   if (options.datagram) SSL_set_mtu(ssl_.get(), static_cast<long>(options.datagram_room));
   SSL_set_connect_state(ssl_.get());
   return Done{};
 }
 
 Status SecureChannel::shake_hands(const Deadline& deadline) {
+  seen_->read_until = deadline;
   for (;;) {
     ERR_clear_error();
     const int returned = SSL_do_handshake(ssl_.get());
@@ -219,6 +235,7 @@ Status SecureChannel::shake_hands(const Deadline& deadline) {
 /// Waits for what OpenSSL wants; a flight of DTLS that got lost is sent again. Fails when the deadline has
 /// passed.
 Status SecureChannel::wait(int why, const Deadline& deadline) {
+  if (deadline.passed()) return failure("too late", std::errc::timed_out);
   const short events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
   timeval timer{};
   if (!options_.datagram || DTLSv1_get_timeout(ssl_.get(), &timer) != 1)
@@ -235,7 +252,7 @@ Status SecureChannel::wait(int why, const Deadline& deadline) {
 Status SecureChannel::wait_for_verdict(const Deadline& deadline) {
   if (!seen_->certificate_request || SSL_version(ssl_.get()) != TLS1_3_VERSION) return Done{};
   const Deadline end(std::min<std::chrono::nanoseconds>(deadline.left(), kVerdictTime));
-  while (!seen_->session_ticket) {
+  while (!seen_->session_ticket && !end.passed()) {
     if (Status open = check_peer(); !open) return open;
     if (!seen_->session_ticket && !wait_for(fd_, POLLIN, end)) break;
   }
@@ -244,6 +261,7 @@ Status SecureChannel::wait_for_verdict(const Deadline& deadline) {
 
 Status SecureChannel::check_peer() {
   std::array<std::byte, 4'096> said;
+  seen_->read_until = Deadline(kLookTime);
   for (int i = 0; i < 16; ++i) {
     ERR_clear_error();
     const int returned = SSL_read(ssl_.get(), said.data(), static_cast<int>(said.size()));

@@ -51,11 +51,12 @@ class SecureChannel {
   std::size_t message_room() const;
 
  private:
-  /// What went by in handshake messages.
+  /// What went by in handshake messages, and until when OpenSSL may read more.
   struct Seen {
     bool certificate_request = false;
     bool session_ticket = false;  // TLS 1.3: sent after the collector has accepted us
     bool closed = false;          // nothing may be said any more
+    Deadline read_until{std::chrono::nanoseconds(0)};
   };
   struct FreeSsl {
     void operator()(ssl_st* ssl) const;
