@@ -40,6 +40,10 @@ class Exporter {
   /// when the lane has waited.
   virtual Status idle() { return Done{}; }
 
+  /// When all is to end (CLOCK_MONOTONIC). A write under way then may take one more of its deadlines, so that
+  /// it need not be repeated where the far side is only busy. Any thread.
+  virtual void end_by(std::uint64_t deadline_ns) { static_cast<void>(deadline_ns); }
+
   /// After a failed write: how long the far side wants to be left alone; 0: it did not say.
   virtual std::chrono::nanoseconds retry_after() const { return std::chrono::nanoseconds(0); }
 

@@ -50,6 +50,7 @@ void Lane::request_stop(std::uint64_t deadline_ns) {
     const std::scoped_lock lock(mutex_);
     stop_deadline_ns_ = deadline_ns;
   }
+  exporter_->end_by(deadline_ns);
   thread_.request_stop();
   wake_.notify_all();
 }

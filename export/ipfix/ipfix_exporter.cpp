@@ -16,6 +16,8 @@ constexpr std::size_t kLargestDatagram = 3'600;
 // Messages that are late, because nobody had a CPU for us, follow at once, but no more than belong to this
 // time: whoever reads them may have had none either.
 constexpr std::uint64_t kLateNs = kNanosecondsPerSecond / 100;
+// How often the wait for a slow pace looks whether its time is over.
+constexpr std::uint64_t kEndStepNs = kNanosecondsPerSecond / 20;
 
 Result<std::unique_ptr<IpfixEncoder>> make_encoder(IpfixEncoderOptions options, std::size_t message_size) {
   options.max_message_size = message_size;
@@ -154,7 +156,8 @@ Status IpfixExporter::send(std::span<const FlowRecord> records, std::size_t& tak
 }
 
 Status IpfixExporter::send_message(std::span<const std::byte> message, std::uint32_t data_records) {
-  if (options_.rate_limit != 0 && transport_->unreliable()) keep_pace(data_records);
+  const bool paced = options_.rate_limit != 0 && transport_->unreliable();
+  if (Status go = paced ? keep_pace(data_records) : in_time(); !go) return go;
   Status sent = transport_->send(message);
   if (!sent) return sent;
   ++statistics_.exported_messages;
@@ -162,12 +165,26 @@ Status IpfixExporter::send_message(std::span<const std::byte> message, std::uint
   return sent;
 }
 
-/// Message by message: bursts are what a collector's socket buffer cannot take.
-void IpfixExporter::keep_pace(std::uint32_t data_records) {
+/// Each message has its own deadline, but a slow collector has that of every message of a batch. What was
+/// sent of an unfinished batch is sent again by the next process, so it is given the time of one message.
+Status IpfixExporter::in_time() const {
+  const auto grace = static_cast<std::uint64_t>(options_.transport.write_timeout.count());
   const std::uint64_t now = monotonic_ns();
-  if (now < pace_ns_) std::this_thread::sleep_for(std::chrono::nanoseconds(pace_ns_ - now));
+  if (now < grace || now - grace < end_ns_ || transport_->takes_back_batch()) return Done{};
+  return failure("send to " + options_.transport.endpoint.text + ": there is no more time to send the rest",
+                 std::errc::timed_out);
+}
+
+/// Message by message: bursts are what a collector's socket buffer cannot take.
+Status IpfixExporter::keep_pace(std::uint32_t data_records) {
+  std::uint64_t now = monotonic_ns();
+  for (; now < pace_ns_; now = monotonic_ns()) {
+    if (Status go = in_time(); !go) return go;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(pace_ns_ - now, kEndStepNs)));
+  }
   pace_ns_ = std::max(pace_ns_, now - std::min(now, kLateNs)) +
              data_records * kNanosecondsPerSecond / options_.rate_limit;
+  return in_time();
 }
 
 }  // namespace rheo

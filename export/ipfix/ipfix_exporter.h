@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IpfixExporter: flow records as IPFIX messages (rheo-ipfix(5)) to one collector, or into one file: when a
 // session begins, when templates are told again, how fast a collector is sent to, and which records of an
-// interrupted batch were sent. On its lane's thread, but for request_reopen().
+// interrupted batch were sent. On its lane's thread, but for request_reopen() and end_by().
 #pragma once
 
 #include <atomic>
@@ -49,6 +49,7 @@ class IpfixExporter final : public Exporter {
 
   /// Templates and options where they are due by time, to a collector that may have lost them.
   Status idle() override;
+  void end_by(std::uint64_t deadline_ns) override { end_ns_ = deadline_ns; }
   FileMark mark() const override { return transport_->mark(); }
 
   /// Of a file only: a connection has no other name by now.
@@ -63,7 +64,8 @@ class IpfixExporter final : public Exporter {
   std::size_t arrived_of(std::size_t taken) const;
   Status send(std::span<const FlowRecord> records, std::size_t& taken);
   Status send_message(std::span<const std::byte> message, std::uint32_t data_records);
-  void keep_pace(std::uint32_t data_records);
+  Status keep_pace(std::uint32_t data_records);
+  Status in_time() const;
 
   const IpfixExporterOptions options_;
   const std::unique_ptr<IpfixTransport> transport_;
@@ -77,6 +79,7 @@ class IpfixExporter final : public Exporter {
   std::uint64_t templates_messages_ = 0;    // statistics_.exported_messages when templates were sent
   std::uint64_t pace_ns_ = 0;               // when the next message may go
   std::atomic<bool> reopen_ = false;
+  std::atomic<std::uint64_t> end_ns_ = UINT64_MAX;
 };
 
 }  // namespace rheo

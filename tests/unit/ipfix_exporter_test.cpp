@@ -290,6 +290,34 @@ TEST(IpfixExporter, WhatArrivedIsNotRepeatedAndTheRestIs) {
   EXPECT_EQ(ids.size(), 60'000U - ids.front());
 }
 
+// It takes every message within the time of one, but not the batch of them.
+TEST(IpfixExporter, ASlowCollectorDoesNotHoldUpTheEnd) {
+  LoopbackSocket collector(SOCK_STREAM);
+  const int small = 65'536;
+  ::setsockopt(collector.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  ASSERT_TRUE(collector.listen());
+  IpfixExporterOptions options = exporter_options("tcp://127.0.0.1:" + std::to_string(collector.port()));
+  options.transport.write_timeout = milliseconds(1'000);
+  const auto exporter = make_exporter(options);
+  const FlowBatch batch = batch_of(60'000, 0);
+  ASSERT_TRUE(exporter->open());
+  UniqueFd connection = collector.accept();
+  std::jthread reader([&connection](const std::stop_token& enough) {
+    const std::uint64_t start = monotonic_ns();
+    while (!enough.stop_requested() && since(start) < milliseconds(8'000) &&
+           !receive(connection.get(), 16'384).empty())
+      std::this_thread::sleep_for(milliseconds(20));
+    connection.reset();
+  });
+  const std::uint64_t start = monotonic_ns();
+  exporter->end_by(start + 500'000'000);
+  const Status written = exporter->write(batch);
+  EXPECT_LT(since(start), milliseconds(5'000));
+  EXPECT_GE(since(start), milliseconds(1'490)) << "the time of one more message";
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().what, HasSubstr("there is no more time to send the rest"));
+}
+
 TEST(IpfixExporter, AFileIsCutBackAndOpenedAgain) {
   std::string folder = (std::filesystem::temp_directory_path() / "rheo-ipfix-XXXXXX").string();
   ASSERT_NE(::mkdtemp(folder.data()), nullptr);

@@ -125,8 +125,10 @@ TEST_F(LaneTest, AStopEmptiesWhatIsLeft) {
   options_.max_batch_interval = 10s;
   box_.add(25);
   const auto lane = make_lane();
-  lane->request_stop(in(5s));
+  const std::uint64_t deadline = in(5s);
+  lane->request_stop(deadline);
   expect_ends_within(*lane, 1s);
+  EXPECT_EQ(far_.end_ns, deadline) << "the exporter is told";
   EXPECT_EQ(far_.ids(), ids(25));
   EXPECT_EQ(box_.done(), 25U);
 }

@@ -120,6 +120,7 @@ struct Far {
   int resumes = 0;
   int idles = 0;
   std::uint64_t lost_noted = 0;
+  std::atomic<std::uint64_t> end_ns = 0;
   FileMark resumed;
   std::function<Status(int write)> answer = [](int) -> Status { return Done{}; };
   std::function<Status(int idle)> idle_answer = [](int) -> Status { return Done{}; };
@@ -172,6 +173,7 @@ class FarExporter final : public Exporter {
     const std::scoped_lock lock(far_.mutex);
     return far_.idle_answer(++far_.idles);
   }
+  void end_by(std::uint64_t deadline_ns) override { far_.end_ns = deadline_ns; }
   FileMark mark() const override {
     const std::scoped_lock lock(far_.mutex);
     return far_.mark;
