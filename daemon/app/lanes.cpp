@@ -56,7 +56,8 @@ Result<std::unique_ptr<OtlpExporter>> make_otlp(const OtlpExportConfig& exporter
   const OtlpContext context{.resource = config.resource,
                             .community_id_seed = config.flow.community_id_seed,
                             .links = sources.links,
-                            .host = sources.host};
+                            .host = sources.host,
+                            .metering = sources.metering};
   auto options = otlp_options(exporter, context, environment_variable);
   if (!options) return forward(std::move(options));
   options->spool = {.folder = spool, .limit = exporter.spool};

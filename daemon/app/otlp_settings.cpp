@@ -260,7 +260,9 @@ Result<OtlpExporterOptions> otlp_options(const OtlpExportConfig& config, const O
       .links = context.links,
       .host = context.host,
       .max_export_timeout = config.max_export_timeout,
-      .spool = {}};
+      .spool = {},
+      .metrics_interval = config.metrics_interval,
+      .metering = context.metering};
   options.transport.version = RHEO_VERSION;
   std::string id = text_of(options.resource, "host.id");
   options.encoder.host_key = host_key(id.empty() ? text_of(options.resource, "host.name") : id);
@@ -269,6 +271,7 @@ Result<OtlpExporterOptions> otlp_options(const OtlpExportConfig& config, const O
     if (Status status = (reader.*read)(options.transport); !status) return forward(std::move(status));
   }
   reader.tls(options.transport);
+  if (options.transport.endpoint.whole_path) options.metrics_interval = {};  // that path is the traces'
   return options;
 }
 

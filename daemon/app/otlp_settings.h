@@ -13,6 +13,7 @@
 #include "daemon/config/config.h"
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
+#include "daemon/model/metering.h"
 #include "export/otlp/otlp_exporter.h"
 
 namespace rheo {
@@ -27,6 +28,7 @@ struct OtlpContext {
   std::uint16_t community_id_seed = 0;
   const Snapshot<LinkTable>& links;  // outlive the exporter
   const Snapshot<Listeners>& host;
+  const Snapshot<MeteringCounters>& metering;
 };
 
 /// The error is one sentence, without any secret in it. OTEL_EXPORTER_OTLP_TRACES_X goes before

@@ -108,7 +108,10 @@ Status run_replay(const std::string& path, const Config& config) {
   Snapshot<MeteringCounters> metering;
   const Snapshot<Listeners> no_host;
   Config settings = config;
-  for (auto& [name, otlp] : settings.exporters.otlp) otlp.spool = 0;  // that is the daemon's
+  for (auto& [name, otlp] : settings.exporters.otlp) {
+    otlp.spool = 0;  // that is the daemon's
+    otlp.metrics_interval = {};
+  }
   auto lanes =
       Lanes::start(settings, (*table)->outbox(), {.links = links, .metering = metering, .host = no_host});
   if (!lanes) return forward(std::move(lanes));

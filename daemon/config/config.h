@@ -128,6 +128,7 @@ struct OtlpExportConfig {
   bool tls_insecure_skip_verify = false;
   Duration trace_id_bucket = std::chrono::minutes(1);
   std::uint64_t spool = 0;                    // bytes on disk; 0: none
+  Duration metrics_interval = Duration(0);    // 0: no metrics
   Duration max_export_timeout = Duration(0);  // 0: a batch is offered until it is taken
   std::uint32_t max_queue_size = 32'768;      // records
   std::uint32_t max_batch_size = 1'024;

@@ -300,6 +300,7 @@ const Keys<OtlpExportConfig>& otlp_export_keys() {
       {"tls_insecure_skip_verify", on_off(&C::tls_insecure_skip_verify)},
       {"trace_id_bucket", duration(&C::trace_id_bucket, 1s, 24h)},
       {"spool", size(&C::spool, 0, 1'024 * kGiB, false)},
+      {"metrics_interval", duration(&C::metrics_interval, 0s, 24h)},
       {"max_export_timeout", duration(&C::max_export_timeout, 0s, 24h)},
       {"max_queue_size", number(&C::max_queue_size, 1'024, kMaxOutbox)},
       {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},

@@ -8,6 +8,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/model/names.h"
 #include "export/flow_text.h"
+#include "export/otlp/metrics_encoder.h"
 
 namespace rheo {
 namespace {
@@ -72,8 +73,13 @@ std::span<const std::byte> OtlpExporter::encode(const FlowBatch& batch) {
 }
 
 Status OtlpExporter::write(const FlowBatch& batch) {
+  Status written = spool_ ? write_with_spool(batch, encode(batch)) : write_at_once(batch);
+  if (written) send_metrics();
+  return written;
+}
+
+Status OtlpExporter::write_at_once(const FlowBatch& batch) {
   const auto request = encode(batch);
-  if (spool_) return write_with_spool(batch, request);
   if (attempted_ns_ == 0 || attempted_position_ != batch.first_position) {
     attempted_ns_ = monotonic_ns();
     attempted_position_ = batch.first_position;
@@ -112,7 +118,26 @@ Status OtlpExporter::write_to_spool(const FlowBatch& batch, std::span<const std:
 Status OtlpExporter::idle() {
   if (Status opened = open(); !opened) return opened;
   if (spool_) send_spooled();
+  send_metrics();
   return Done{};
+}
+
+/// Where they are due and the receiver may be spoken to. What is not taken is in the next ones, too.
+void OtlpExporter::send_metrics() {
+  const std::uint64_t now = monotonic_ns();
+  if (options_.metrics_interval.count() == 0 || now < metrics_at_ns_ || now < retry_at_ns_) return;
+  metrics_at_ns_ = now + static_cast<std::uint64_t>(options_.metrics_interval.count());
+  const std::string scope = encode_scope(options_.encoder.version);
+  const std::string request =
+      encode_metrics(*options_.metering.get(),
+                     {.resource = resource_of(options_.host.get()), .scope = scope, .now_ns = realtime_ns()});
+  const OtlpAnswer answer =
+      transport_->send(OtlpSignal::metrics, std::as_bytes(std::span<const char>(request)));
+  const bool failing = answer.verdict != OtlpVerdict::taken;
+  if (failing && !metrics_failing_)
+    notice_ = fmt::format("metrics to {}: {}; spans are sent all the same", options_.transport.endpoint.text,
+                          answer.what);
+  metrics_failing_ = failing;
 }
 
 void OtlpExporter::send_spooled() {

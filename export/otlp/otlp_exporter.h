@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "daemon/base/snapshot.h"
+#include "daemon/model/metering.h"
 #include "export/exporter.h"
 #include "export/otlp/resource.h"
 #include "export/otlp/span_encoder.h"
@@ -33,6 +34,9 @@ struct OtlpExporterOptions {
   // A batch that was not taken within this time of its first attempt is given up; 0: never.
   std::chrono::nanoseconds max_export_timeout{0};
   SpoolOptions spool;  // a limit of 0: none
+  // rheo's own counters, sent this often as metrics; 0: never.
+  std::chrono::nanoseconds metrics_interval{0};
+  const Snapshot<MeteringCounters>& metering;  // outlives the exporter
 };
 
 class OtlpExporter final : public Exporter {
@@ -57,10 +61,12 @@ class OtlpExporter final : public Exporter {
   OtlpExporter(const OtlpExporterOptions& options, std::unique_ptr<OtlpTransport> transport);
   const std::string& resource_of(const std::shared_ptr<const Listeners>& host);
   std::span<const std::byte> encode(const FlowBatch& batch);
+  Status write_at_once(const FlowBatch& batch);
   Status write_to_spool(const FlowBatch& batch, std::span<const std::byte> request);
   Status write_with_spool(const FlowBatch& batch, std::span<const std::byte> request);
   void send_spooled();
   void put_off(const OtlpAnswer& answer);
+  void send_metrics();
   Status failed(const FlowBatch& batch, const OtlpAnswer& answer);
   void note_partial_success(const OtlpAnswer& answer);
 
@@ -75,6 +81,9 @@ class OtlpExporter final : public Exporter {
   std::set<std::string> causes_told_;  // of partial successes
   std::string notice_;
   std::atomic<std::uint64_t> rejected_ = 0;
+
+  std::uint64_t metrics_at_ns_ = 0;  // when they are due
+  bool metrics_failing_ = false;
 
   std::unique_ptr<Spool> spool_;      // null: none, or not open yet
   std::uint64_t retry_at_ns_ = 0;     // before it, nothing is sent

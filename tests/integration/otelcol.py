@@ -57,7 +57,7 @@ CONFIG = """receivers:
 exporters: {{debug: {{verbosity: detailed}}}}
 service:
   telemetry: {{metrics: {{level: none}}}}
-  pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}
+  pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}, metrics: {{receivers: [otlp], exporters: [debug]}}}}
 """
 
 

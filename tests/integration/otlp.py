@@ -3,6 +3,7 @@
 """Spans at a real OpenTelemetry Collector, over both transports, as the JSON lines of the same records: live traffic
 and captures; the two ends of one connection are one trace."""
 import json
+import re
 import sys
 import time
 
@@ -48,7 +49,7 @@ def live(rig, case, protocol, compression, total):
     near, far = rig.pair()
     near.run(["ip", "addr", "add", "198.18.0.1/15", "dev", "east"])  # of packet_source's flows, some
     rheod = rig.rheod(near, case, interfaces={"include": ["east"]}, flow={"max_record_interval": "1s"},
-                      **{"export.otlp.test": exporter(protocol, compression=compression)})
+                      **{"export.otlp.test": exporter(protocol, compression=compression, metrics_interval="200ms")})
     collector = otelcol.Collector(near, program, rig.case_folder(case) / "collector")
     rheod.start()
     outward = near.start_sending("east", "--packets", total, "--flows", 300, *MIXED)
@@ -57,6 +58,9 @@ def live(rig, case, protocol, compression, total):
     counters = rheod.stop()
     collector.stop()
     expect_equal(counters["lane.otlp.test.records_lost"], 0, "records that the exporter lost")
+    seen = re.findall(r"-> Name: rheo\.datapath\.seen_packets\n(?:.*\n){1,9}?Value: (\d+)", collector.said())
+    expect(seen and 0 < int(seen[-1]) <= sent["packets"], f"rheo.datapath.seen_packets as metrics: {seen}")
+    expect("metrics to" not in rheod.said(), "metrics were not taken")
     spans = collector.spans()
     expect_same_records(spans, rheod.records.read_text().splitlines())
     total = sum(span["attributes"].get(f"flow.{way}packets.delta", 0) for span in spans for way in ("", "reverse."))

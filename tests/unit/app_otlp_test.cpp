@@ -27,12 +27,15 @@ Result<OtlpExporterOptions> options_of(const OtlpExportConfig& config, const Var
                                        const ResourceConfig& resource = {}) {
   static const Snapshot<LinkTable> links;
   static const Snapshot<Listeners> host;
+  static const Snapshot<MeteringCounters> metering;
   const auto environment = [&](const std::string& name) {
     const auto found = variables.find(name);
     return found == variables.end() ? "" : found->second;
   };
-  return otlp_options(config, {.resource = resource, .community_id_seed = 3, .links = links, .host = host},
-                      environment);
+  return otlp_options(
+      config,
+      {.resource = resource, .community_id_seed = 3, .links = links, .host = host, .metering = metering},
+      environment);
 }
 
 OtlpTransportOptions transport(const OtlpExportConfig& config, const Variables& variables = {}) {

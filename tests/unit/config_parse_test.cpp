@@ -111,6 +111,7 @@ trace_id_bucket = "1h"
 max_export_timeout = "2m"
 max_queue_size = 2048
 spool = "1MiB"
+metrics_interval = "10s"
 max_batch_size = 8
 max_batch_interval = "5ms"
 [export.otlp.u]
@@ -184,6 +185,7 @@ l = ["a", "b"]
                                true,
                                1h,
                                1U << 20U,
+                               10s,
                                2min,
                                2'048,
                                8,
@@ -404,6 +406,8 @@ const Mistake kMistakes[] = {
      "f:2: export.otlp.a.spool = \"much\": not a size; allowed: 0B to 1024GiB"},
     {"[daemon]\nstate_directory = \"var\"",
      "f:2: daemon.state_directory = \"var\": not a directory's name; allowed: an absolute path"},
+    {"[export.otlp.a]\nmetrics_interval = 10",
+     "f:2: export.otlp.a.metrics_interval = 10: not a duration; allowed: 0s to 24h, such as \"0s\""},
     {"[export.otlp.a]\nmax_batch_size = 65537",
      "f:2: export.otlp.a.max_batch_size = 65537: out of range; allowed: 1 to 65536"},
     {"[export.otlp.a]\nmax_batch_interval = \"61s\"",

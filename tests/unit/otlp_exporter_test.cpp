@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "export/otlp/otlp_exporter.h"
+#include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.grpc.pb.h"
 #include "tests/unit/otlp_spans.h"
 
@@ -19,12 +20,33 @@ using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+namespace metrics = opentelemetry::proto::collector::metrics::v1;
+
+class MetricsReceiver final : public metrics::MetricsService::Service {
+ public:
+  grpc::Status Export(grpc::ServerContext* /*context*/, const metrics::ExportMetricsServiceRequest* request,
+                      metrics::ExportMetricsServiceResponse* /*response*/) override {
+    const std::scoped_lock lock(mutex_);
+    requests_.push_back(*request);
+    return grpc::Status::OK;
+  }
+  std::vector<metrics::ExportMetricsServiceRequest> requests() {
+    const std::scoped_lock lock(mutex_);
+    return requests_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<metrics::ExportMetricsServiceRequest> requests_;
+};
+
 class Receiver final : public TraceService::Service {
  public:
   Receiver() {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(this);
+    builder.RegisterService(&metrics_);
     server_ = builder.BuildAndStart();
   }
   ~Receiver() override { server_->Shutdown(std::chrono::system_clock::now()); }
@@ -55,6 +77,7 @@ class Receiver final : public TraceService::Service {
     const auto found = metadata_.find(name);
     return found == metadata_.end() ? "" : found->second;
   }
+  MetricsReceiver& metrics() { return metrics_; }
   std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
 
  private:
@@ -63,6 +86,7 @@ class Receiver final : public TraceService::Service {
   std::multimap<std::string, std::string> metadata_;
   ExportTraceServiceResponse response_;
   grpc::Status status_;
+  MetricsReceiver metrics_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -80,7 +104,8 @@ class OtlpExporterTest : public ::testing::Test {
             .resource = {{"service.name", "rheo"}},
             .links = links_,
             .host = host_,
-            .spool = {}};
+            .spool = {},
+            .metering = metering_};
   }
   std::unique_ptr<OtlpExporter> make(const OtlpExporterOptions& options) {
     auto made = OtlpExporter::create(options);
@@ -96,6 +121,7 @@ class OtlpExporterTest : public ::testing::Test {
   Receiver receiver_;
   Snapshot<LinkTable> links_{links()};
   Snapshot<Listeners> host_;
+  Snapshot<MeteringCounters> metering_;
 };
 
 std::map<std::string, AnyValue> resource_of(const ExportTraceServiceRequest& request) {
@@ -193,6 +219,43 @@ TEST_F(OtlpExporterTest, APartialSuccessIsCountedAndToldOncePerCause) {
   ASSERT_TRUE(exporter->write(batch(5, 15)));
   EXPECT_THAT(exporter->take_notice(), HasSubstr("warns: a warning"));
   EXPECT_EQ(exporter->records_rejected(), 9U);
+}
+
+TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
+  auto settings = options();
+  settings.metrics_interval = milliseconds(100);
+  MeteringCounters counters;
+  counters.datapath.seen_packets = 5;
+  counters.datapath.truncated = {.packets = 6, .bytes = 7};
+  counters.table.active_flows = 8;
+  counters.table.records[static_cast<int>(EndReason::rst)] = 9;
+  metering_.publish(counters);
+  const auto exporter = make(settings);
+  ASSERT_TRUE(exporter->write(batch(1)));
+  ASSERT_TRUE(exporter->idle());
+  ASSERT_EQ(receiver_.metrics().requests().size(), 1U) << "not before they are due";
+  std::this_thread::sleep_for(milliseconds(120));
+  ASSERT_TRUE(exporter->idle());
+  const auto requests = receiver_.metrics().requests();
+  ASSERT_EQ(requests.size(), 2U);
+  const auto& scope = requests[0].resource_metrics(0).scope_metrics(0);
+  EXPECT_EQ(scope.scope().name(), "rheo");
+  EXPECT_EQ(requests[0].resource_metrics(0).resource().attributes(0).key(), "service.name");
+  std::map<std::string, opentelemetry::proto::metrics::v1::Metric> all;
+  for (const auto& metric : scope.metrics())
+    EXPECT_TRUE(all.emplace(metric.name(), metric).second) << metric.name();
+  EXPECT_EQ(all.at("rheo.datapath.seen_packets").sum().data_points(0).as_int(), 5);
+  EXPECT_EQ(all.at("rheo.datapath.seen_packets").unit(), "{packet}");
+  EXPECT_TRUE(all.at("rheo.datapath.seen_packets").sum().is_monotonic());
+  EXPECT_EQ(all.at("rheo.datapath.seen_packets").sum().aggregation_temporality(), 2);
+  EXPECT_EQ(all.at("rheo.datapath.truncated.packets").sum().data_points(0).as_int(), 6);
+  EXPECT_EQ(all.at("rheo.datapath.truncated.bytes").sum().data_points(0).as_int(), 7);
+  EXPECT_EQ(all.at("rheo.table.active_flows").gauge().data_points(0).as_int(), 8);
+  EXPECT_GT(all.at("rheo.table.active_flows").gauge().data_points(0).time_unix_nano(),
+            1'700'000'000'000'000'000U);
+  const auto& records = all.at("rheo.table.records").sum().data_points(3);
+  EXPECT_EQ(records.as_int(), 9);
+  EXPECT_EQ(records.attributes(0).value().string_value(), "rst");
 }
 
 TEST_F(OtlpExporterTest, WhatCanNeverWorkIsRefused) {
