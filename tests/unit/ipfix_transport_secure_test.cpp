@@ -69,7 +69,7 @@ class IpfixSecure : public testing::TestWithParam<const char*> {
   std::unique_ptr<TlsCollector> start(const std::string& certificate, std::vector<std::string> more = {},
                                       std::uint16_t port = 0) {
     more.insert(more.end(), {"-cert", file(certificate + ".pem"), "-key", file(certificate + ".key")});
-    if (dtls()) more.push_back("-dtls");
+    if (dtls()) more.emplace_back("-dtls");
     return std::make_unique<TlsCollector>(folder_, more, port);
   }
 
