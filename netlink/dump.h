@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dump: one question to the kernel over a netlink socket of its own, and all the answers. The only file that
-// talks through libnl. Any thread; waits for the kernel, at most 2 seconds for each answer.
+// dump: one question to the kernel over a netlink socket of its own, and all the answers.
+// Any thread; waits for the kernel, at most 2 seconds for each answer.
 #pragma once
 
 #include <cstddef>

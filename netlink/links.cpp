@@ -6,6 +6,7 @@
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <sys/socket.h>
 
 #include <cstring>
 #include <utility>
@@ -14,6 +15,13 @@
 #include "netlink/message.h"
 
 namespace rheo {
+namespace {
+
+/// Messages of AF_BRIDGE have the same types and tell of a link as a bridge's port, with half of its
+/// attributes.
+bool is_of_a_link(const ifinfomsg& fixed) { return fixed.ifi_family == AF_UNSPEC && fixed.ifi_index > 0; }
+
+}  // namespace
 
 LinkLayer link_layer(std::uint16_t hardware_type) {
   switch (hardware_type) {
@@ -36,7 +44,7 @@ LinkLayer link_layer(std::uint16_t hardware_type) {
 
 std::optional<Link> read_link_message(std::span<const std::byte> message) {
   const auto read = read_message<ifinfomsg>(message);
-  if (!read || read->type != RTM_NEWLINK || read->fixed.ifi_index <= 0) return std::nullopt;
+  if (!read || read->type != RTM_NEWLINK || !is_of_a_link(read->fixed)) return std::nullopt;
 
   const Attributes& attributes = read->attributes;
   Link link;
@@ -58,6 +66,16 @@ std::optional<Link> read_link_message(std::span<const std::byte> message) {
   if (const auto mac = attributes.find(IFLA_ADDRESS); mac && mac->size() == link.mac.size())
     std::memcpy(link.mac.data(), mac->data(), link.mac.size());
   return link;
+}
+
+std::optional<LinkChange> read_link_change(std::span<const std::byte> message) {
+  if (auto link = read_link_message(message)) {
+    const std::uint32_t index = link->index;
+    return LinkChange{index, std::move(link)};
+  }
+  const auto read = read_message<ifinfomsg>(message);
+  if (!read || read->type != RTM_DELLINK || !is_of_a_link(read->fixed)) return std::nullopt;
+  return LinkChange{static_cast<std::uint32_t>(read->fixed.ifi_index), std::nullopt};
 }
 
 Result<LinkTable> dump_links() {

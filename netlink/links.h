@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -17,6 +18,16 @@ Result<LinkTable> dump_links();
 /// What one rtnetlink message (its header included) says of a link: an RTM_NEWLINK with a name and an index.
 /// Nothing if it is about something else, or is malformed. Pure.
 std::optional<Link> read_link_message(std::span<const std::byte> message);
+
+/// What became of a link: nothing in `link` says that it is gone from this namespace.
+struct LinkChange {
+  std::uint32_t index = 0;
+  std::optional<Link> link;
+};
+
+/// One message of RTNLGRP_LINK (its header included). Nothing if it is about something else, such as a
+/// bridge's port, or is malformed. Pure.
+std::optional<LinkChange> read_link_change(std::span<const std::byte> message);
 
 /// What packets begin with on links of this hardware type (ARPHRD_*, linux/if_arp.h). Pure.
 LinkLayer link_layer(std::uint16_t hardware_type);

@@ -31,7 +31,14 @@ struct Link {
   std::uint32_t master = 0;  // ifindex, 0: none
   std::uint32_t lower = 0;   // ifindex of the link below (IFLA_LINK), 0: none
   MacAddress mac{};
+  friend bool operator==(const Link&, const Link&) = default;
 };
+
+/// IFLA_INFO_KIND, or a word for those without one: "loopback", "physical".
+inline std::string_view link_kind(const Link& link) {
+  if (link.loopback) return "loopback";
+  return link.kind.empty() ? std::string_view("physical") : std::string_view(link.kind);
+}
 
 /// All links of the namespace by index.
 using LinkTable = std::map<std::uint32_t, Link>;

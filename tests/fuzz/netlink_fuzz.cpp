@@ -23,6 +23,7 @@ void read_all(std::span<const std::byte> message) {
     RHEO_ASSERT(link->index > 0 && !link->name.empty());
     RHEO_ASSERT(link->lower != link->index);
   }
+  if (const auto change = read_link_change(message)) RHEO_ASSERT(change->index > 0);
   if (const auto socket = read_socket_message(message, 6)) {
     RHEO_ASSERT(socket->address.port_be != 0 && socket->address.protocol == 6);
     RHEO_ASSERT(!socket->any_v6_only || socket->address.address == Address{});
@@ -38,8 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size > 0) std::memcpy(copy.get(), data, size);
   read_all({copy.get(), size});
 
-  for (const std::uint16_t type :
-       {std::uint16_t{RTM_NEWLINK}, std::uint16_t{RTM_NEWADDR}, std::uint16_t{SOCK_DIAG_BY_FAMILY}}) {
+  for (const std::uint16_t type : {std::uint16_t{RTM_NEWLINK}, std::uint16_t{RTM_DELLINK},
+                                   std::uint16_t{RTM_NEWADDR}, std::uint16_t{SOCK_DIAG_BY_FAMILY}}) {
     nlmsghdr header{};
     header.nlmsg_len = static_cast<std::uint32_t>(sizeof(header) + size);
     header.nlmsg_type = type;

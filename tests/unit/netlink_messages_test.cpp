@@ -57,6 +57,31 @@ Bytes link_message(std::uint16_t hardware_type, unsigned flags, const Bytes& att
   return message(RTM_NEWLINK, bytes_of(fixed) + attributes);
 }
 
+TEST(LinkChange, SaysThatALinkIsGone) {
+  ifinfomsg fixed{};
+  fixed.ifi_index = 7;
+  const auto gone = read_link_change(message(RTM_DELLINK, bytes_of(fixed)));
+  ASSERT_TRUE(gone);
+  EXPECT_EQ(gone->index, 7U);
+  EXPECT_FALSE(gone->link);
+  fixed.ifi_index = 0;
+  EXPECT_FALSE(read_link_change(message(RTM_DELLINK, bytes_of(fixed))));
+  EXPECT_FALSE(read_link_change(message(RTM_NEWLINK, bytes_of(fixed))));
+}
+
+TEST(LinkChange, OfABridgesPortSaysNothingOfTheLink) {
+  ifinfomsg fixed{};
+  fixed.ifi_family = AF_BRIDGE;
+  fixed.ifi_index = 7;
+  const Bytes name = attribute(IFLA_IFNAME, bytes_of(std::array{'e', 't', 'h', '0', '\0'}));
+  for (const std::uint16_t type : {std::uint16_t{RTM_NEWLINK}, std::uint16_t{RTM_DELLINK}})
+    EXPECT_FALSE(read_link_change(message(type, bytes_of(fixed) + name)));
+  fixed.ifi_family = AF_UNSPEC;
+  const auto change = read_link_change(message(RTM_NEWLINK, bytes_of(fixed) + name));
+  ASSERT_TRUE(change && change->link);
+  EXPECT_EQ(change->link->name, "eth0");
+}
+
 Bytes veth_message() {
   return link_message(
       ARPHRD_ETHER, IFF_UP,

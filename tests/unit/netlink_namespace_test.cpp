@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "daemon/base/unique_fd.h"
+#include "netlink/link_watcher.h"
 #include "netlink/links.h"
 #include "netlink/listeners.h"
 
@@ -88,6 +89,50 @@ TEST_F(NetlinkNamespace, LinksOfManyDatagramsAreAllThere) {
   EXPECT_NE(find(*links, "rheo-d0"), nullptr);
   EXPECT_NE(find(*links, "rheo-d149"), nullptr);
   EXPECT_GE(links->size(), 151U);
+}
+
+TEST_F(NetlinkNamespace, AWatcherSeesWhatComesChangesAndGoes) {
+  auto watcher = LinkWatcher::open();
+  ASSERT_TRUE(watcher) << watcher.error().what;
+  run("ip link add rheo-nl0 type veth peer name rheo-nl1");
+  auto changes = watcher->read();
+  ASSERT_TRUE(changes && changes->any && changes->gone.empty());
+  const Link* link = find(watcher->links(), "rheo-nl0");
+  ASSERT_NE(link, nullptr);
+  const std::uint32_t index = link->index;
+  EXPECT_EQ(link->kind, "veth");
+  EXPECT_FALSE(watcher->read()->any);
+
+  run("ip link set rheo-nl0 name rheo-new && ip link set rheo-new up");
+  EXPECT_TRUE(watcher->read()->any);
+  link = find(watcher->links(), "rheo-new");
+  ASSERT_TRUE(link != nullptr && link->up && link->index == index);
+
+  // The same number is another link's, and nothing was read in between.
+  run("ip link delete rheo-new && ip link add rheo-nl2 index " + std::to_string(index) + " type bridge");
+  changes = watcher->read();
+  EXPECT_TRUE(changes->gone.contains(index));
+  ASSERT_TRUE(watcher->links().contains(index));
+  EXPECT_EQ(watcher->links().at(index).kind, "bridge");
+  EXPECT_EQ(watcher->links(), *dump_links());
+  EXPECT_EQ(watcher->overruns(), 0U);
+}
+
+TEST_F(NetlinkNamespace, AWatcherThatMissedSomethingAsksAgain) {
+  auto watcher = LinkWatcher::open();
+  ASSERT_TRUE(watcher) << watcher.error().what;
+  const int little = 1;  // the kernel makes it a few KiB
+  ASSERT_EQ(::setsockopt(watcher->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &little, sizeof little), 0);
+  std::string batch;
+  for (int i = 0; i < 100; ++i) batch += "link add rheo-d" + std::to_string(i) + " type bridge\\n";
+  run("printf '" + batch + "' | ip -batch -");
+  const auto changes = watcher->read();
+  ASSERT_TRUE(changes) << changes.error().what;
+  EXPECT_TRUE(changes->resynced);
+  EXPECT_EQ(watcher->overruns(), 1U);
+  while (watcher->read()->any) {
+  }
+  EXPECT_EQ(watcher->links(), *dump_links());
 }
 
 struct Open {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netlink/link_watcher.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#include <utility>
+
+#include "netlink/links.h"
+
+namespace rheo {
+namespace {
+
+void apply(const LinkChange& change, LinkTable& links, LinkChanges& changes) {
+  if (!change.link) {
+    links.erase(change.index);
+    changes.gone.insert(change.index);
+    changes.any = true;
+    return;
+  }
+  const auto [known, is_new] = links.try_emplace(change.index, *change.link);
+  if (!is_new && known->second == *change.link) return;  // counters, or what we do not keep
+  known->second = *change.link;
+  changes.any = true;
+}
+
+}  // namespace
+
+Result<LinkWatcher> LinkWatcher::open() {
+  auto events = EventSocket::join(NETLINK_ROUTE, {RTNLGRP_LINK});
+  if (!events) return forward(std::move(events), "watch links");
+  LinkWatcher watcher(*std::move(events));
+  if (auto synced = watcher.resync(); !synced) return forward(std::move(synced));
+  return watcher;
+}
+
+Status LinkWatcher::resync() {
+  out_of_step_ = true;
+  auto links = dump_links();
+  if (!links) return forward(std::move(links));
+  links_ = *std::move(links);
+  out_of_step_ = false;
+  return Done{};
+}
+
+Result<LinkChanges> LinkWatcher::read() {
+  LinkChanges changes;
+  auto received = events_.drain([&](std::span<const std::byte> message) {
+    if (const auto change = read_link_change(message)) apply(*change, links_, changes);
+  });
+  if (!received) return forward(std::move(received), "watch links");
+  if (*received == Received::overflowed) ++overruns_;
+  if (*received != Received::overflowed && !out_of_step_) return changes;
+
+  // Messages that are still waiting are older than the answer, and lead to it once more.
+  if (auto synced = resync(); !synced) return forward(std::move(synced), "watch links");
+  changes.any = changes.resynced = true;
+  return changes;
+}
+
+}  // namespace rheo

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// LinkWatcher: all links of the network namespace it was opened in, kept up to date by the kernel's messages.
+// One thread's.
+#pragma once
+
+#include <cstdint>
+#include <set>
+
+#include "daemon/base/result.h"
+#include "daemon/model/link.h"
+#include "netlink/event_socket.h"
+
+namespace rheo {
+
+struct LinkChanges {
+  bool any = false;
+  /// Indexes whose link was deleted, or moved to another namespace. One of them may be in links() again, as
+  /// the number of another link.
+  std::set<std::uint32_t> gone;
+  /// Messages were lost and all links were asked for again: any index may stand for another link than before.
+  bool resynced = false;
+};
+
+class LinkWatcher {
+ public:
+  /// Listens first and asks then: a change in between is seen twice, never missed.
+  static Result<LinkWatcher> open();
+
+  int fd() const { return events_.fd(); }  // readable when something has changed
+  const LinkTable& links() const { return links_; }
+  std::uint64_t overruns() const { return overruns_; }
+
+  /// Takes in what has changed. Waits only where messages were lost, as dump_links() does; where that fails,
+  /// the next call asks again.
+  Result<LinkChanges> read();
+
+ private:
+  explicit LinkWatcher(EventSocket events) : events_(std::move(events)) {}
+  Status resync();
+
+  EventSocket events_;
+  LinkTable links_;
+  std::uint64_t overruns_ = 0;
+  bool out_of_step_ = false;
+};
+
+}  // namespace rheo
