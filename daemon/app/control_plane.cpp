@@ -22,7 +22,7 @@ std::string level_name() { return std::string(kLevels[static_cast<int>(log::thre
 std::vector<InterfaceStatus> interfaces(const LinkTable& links, const std::vector<std::string>& metered) {
   std::vector<InterfaceStatus> found;
   for (const auto& [index, link] : links) {
-    if (std::ranges::find(metered, link.name) != metered.end())
+    if (!link.gone && std::ranges::find(metered, link.name) != metered.end())
       // The kernel's names are bytes, the bus takes UTF-8 only.
       found.push_back({.index = index,
                        .name = valid_utf8(link.name),

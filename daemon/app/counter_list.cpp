@@ -41,6 +41,15 @@ void add_datapath(List& list, const DatapathCounters& datapath) {
     list.add_loss(std::string("datapath.") + loss.name, datapath.*loss.count);
 }
 
+void add_links(List& list, const LinkCounters& links) {
+  list.add("links.metered", links.metered);
+  list.add("links.failing", links.failing);
+  list.add("links.attached", links.attached);
+  list.add("links.detached", links.detached);
+  list.add("links.attach_failures", links.attach_failures);
+  list.add("links.watch_overruns", links.watch_overruns);
+}
+
 void add_table(List& list, const TableCounters& table) {
   list.add("table.active_flows", table.active_flows);
   list.add("table.rows_merged", table.rows_merged);
@@ -57,6 +66,7 @@ void add_table(List& list, const TableCounters& table) {
 std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
   List list;
   add_datapath(list, counters.datapath);
+  add_links(list, counters.links);
   list.add("collector.drains", counters.collector.drains);
   list.add("collector.drain_ns_last", counters.collector.drain_ns_last);
   list.add("collector.drain_ns_longest", counters.collector.drain_ns_longest);

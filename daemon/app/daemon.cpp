@@ -2,6 +2,7 @@
 #include "daemon/app/daemon.h"
 
 #include <fmt/ranges.h>
+#include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -12,7 +13,6 @@
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "netlink/links.h"
 #include "netlink/listeners.h"
 
 namespace rheo {
@@ -38,11 +38,18 @@ int on_print(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void
   return 0;
 }
 
+int on_link_change(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/, void* daemon) {
+  static_cast<Daemon*>(daemon)->on_links();
+  return 0;
+}
+
 int on_timer(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
   static_cast<Daemon*>(daemon)->on_tick();
   ::sd_event_source_set_time_relative(source, 1'000'000);
   return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
+
+const char* hook_text(const Datapath& datapath) { return datapath.hook() == Hook::tcx ? "tcx" : "clsact"; }
 
 /// Whoever configures nothing wants to see something: a terminal has the live table, the journal nothing.
 bool wants_default_output(const Config& config) {
@@ -70,11 +77,9 @@ Daemon::Daemon(const Config& config, std::string config_path, RunDirectory direc
       service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
 
 Status Daemon::build() {
-  auto links = dump_links();
-  if (!links) return forward(std::move(links));
-  auto targets = choose_targets(*links, config_.interfaces);
-  if (!targets) return forward(std::move(targets));
-  links_.publish(*std::move(links));
+  auto interfaces = LinkFollower::open(config_.interfaces, links_);
+  if (!interfaces) return forward(std::move(interfaces));
+  interfaces_ = *std::move(interfaces);
   refresh_listeners();
 
   auto table = FlowTable::open(table_options(config_, directory_.path()));
@@ -90,7 +95,7 @@ Status Daemon::build() {
       Lanes::start(config, table_->outbox(), {.links = links_, .metering = metering_, .host = listeners_});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
-  return meter(*targets);
+  return meter();
 }
 
 Status Daemon::load_datapath() {
@@ -120,25 +125,23 @@ void Daemon::drain_outdated(Datapath& outdated) {
   outdated.remove_pins();
 }
 
-Status Daemon::meter(const std::vector<LinkTarget>& targets) {
+Status Daemon::meter() {
   const bool live = config_.exporters.empty() && ::isatty(STDOUT_FILENO) != 0;
   collector_.emplace(*datapath_, *table_, listeners_,
                      CollectorOptions{.drain_interval = config_.datapath.drain_interval,
                                       .live_flows = live ? kLiveFlows : 0});
   collector_->take_leftovers();
-  auto names = attach_all(*datapath_, targets);
-  if (!names) return forward(std::move(names));
+  if (auto attached = interfaces_->start(*datapath_); !attached) return attached;
   datapath_->detach_unwanted();
   losses_.emplace(counters());
-  metered_ = *names;
   if (auto started = collector_->start(); !started) return started;
 
-  const char* hook = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
-  log::info("metering {} interface{} ({}): {}", names->size(), names->size() == 1 ? "" : "s", hook,
-            fmt::join(*names, ", "));
-  heading_ = fmt::format("rheod {}: {} ({})", RHEO_VERSION, fmt::join(*names, ", "), hook);
+  const std::vector<std::string> names = interfaces_->metered();
+  log::info("metering {} interface{} ({}): {}", names.size(), names.size() == 1 ? "" : "s",
+            hook_text(*datapath_),
+            names.empty() ? "none is wanted now" : fmt::format("{}", fmt::join(names, ", ")));
   if (live) live_.emplace();
-  ::sd_notifyf(0, "READY=1\nSTATUS=metering %zu interfaces (%s)", names->size(), hook);
+  ::sd_notify(0, "READY=1");
   return Done{};
 }
 
@@ -162,6 +165,7 @@ Status Daemon::run_loop() {
   if (result >= 0) result = ::sd_event_add_signal(raw, nullptr, SIGUSR1, on_print, this);
   if (result >= 0)
     result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
+  if (result >= 0) result = ::sd_event_add_io(raw, nullptr, interfaces_->fd(), EPOLLIN, on_link_change, this);
   if (result < 0) return loop_error(result);
   auto control = make_control(raw);
   if (!control) return forward(std::move(control));
@@ -193,6 +197,7 @@ void Daemon::stop() {
   const std::uint64_t deadline_ns =
       monotonic_ns() + static_cast<std::uint64_t>(config_.daemon.shutdown_timeout.count());
   live_.reset();
+  if (interfaces_) interfaces_->stop();
   CollectorEnd end;
   if (datapath_) {
     datapath_->detach_all();
@@ -219,15 +224,22 @@ void Daemon::on_tick() {
   const DaemonCounters now = counters();
   auto events = losses_->look(now, monotonic_ns());
   publish_metering(now);
-  control_->tick(
-      {.counters = now, .metered = metered_, .losses = losses_->losses(), .events = std::move(events)});
+  control_->tick({.counters = now,
+                  .metered = interfaces_->metered(),
+                  .losses = losses_->losses(),
+                  .events = std::move(events)});
   const auto report = collector_->report();
   service_.tick(control_->status(), report->drained_at_ns);
   if (!live_) return;
-  live_->show(
-      {.flows = report->busiest, .counters = now, .at_ns = report->drained_at_ns, .heading = heading_},
-      *links_.get());
+  live_->show({.flows = report->busiest,
+               .counters = now,
+               .at_ns = report->drained_at_ns,
+               .heading = fmt::format("rheod {}: {} ({})", RHEO_VERSION,
+                                      fmt::join(interfaces_->metered(), ", "), hook_text(*datapath_))},
+              *links_.get());
 }
+
+void Daemon::on_links() { interfaces_->work(); }
 
 void Daemon::publish_metering(const DaemonCounters& counters) {
   metering_.publish({.datapath = counters.datapath, .table = counters.table});
@@ -258,6 +270,7 @@ DaemonCounters Daemon::counters() const {
     counters.table = report->table;
   }
   if (lanes_) counters.lanes = lanes_->counters();
+  if (interfaces_) counters.links = interfaces_->counters();
   return counters;
 }
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "daemon/app/attachments.h"
 #include "daemon/app/collector.h"
 #include "daemon/app/control_plane.h"
 #include "daemon/app/lanes.h"
+#include "daemon/app/link_follower.h"
 #include "daemon/app/live_table.h"
 #include "daemon/app/loss_watch.h"
 #include "daemon/app/run_directory.h"
@@ -38,12 +38,13 @@ class Daemon {
   void print_counters() const;
   void reopen_files();
   void on_tick();
+  void on_links();
 
  private:
   Status build();
   Status load_datapath();
   void drain_outdated(Datapath& outdated);
-  Status meter(const std::vector<LinkTarget>& targets);
+  Status meter();
   Status run_loop();
   void stop();
   void refresh_listeners();
@@ -67,12 +68,11 @@ class Daemon {
   std::optional<Lanes> lanes_;
   std::unique_ptr<Datapath> datapath_;
   std::optional<Collector> collector_;
+  std::unique_ptr<LinkFollower> interfaces_;
   std::optional<LossWatch> losses_;
   std::optional<LiveTable> live_;
-  std::vector<std::string> metered_;
   ServiceState service_;
-  std::unique_ptr<ControlPlane> control_;  // while the main loop runs
-  std::string heading_;
+  std::unique_ptr<ControlPlane> control_;        // while the main loop runs
   std::optional<DaemonCounters> last_counters_;  // once everything has stopped
 };
 

@@ -35,7 +35,10 @@ std::optional<Config> read_config(const Args& args) {
   const std::vector<std::string> complaints = exporter_complaints(parsed.config);
   for (const std::string& complaint : complaints) log::error("{}", complaint);
   if (!complaints.empty()) return std::nullopt;
-  if (!args.interfaces.empty()) parsed.config.interfaces = {.include = args.interfaces, .exclude = {}};
+  if (!args.interfaces.empty()) {
+    parsed.config.interfaces.include = args.interfaces;
+    parsed.config.interfaces.exclude = {};
+  }
   return parsed.config;
 }
 

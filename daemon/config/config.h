@@ -14,6 +14,7 @@ namespace rheo {
 
 using Duration = std::chrono::nanoseconds;
 
+enum class DirectionChoice : std::uint8_t { both, ingress, egress };
 enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
 enum class BiflowChoice : std::uint8_t { rfc5103, split };
 enum class ElementsChoice : std::uint8_t { compact, standard, full };
@@ -31,8 +32,10 @@ struct DaemonConfig {
 };
 
 struct InterfacesConfig {
-  std::vector<std::string> include = {"*"};  // shell globs of names
-  std::vector<std::string> exclude = {"lo"};
+  // Patterns, as InterfacePattern (interfaces.h) reads them.
+  std::vector<std::string> include = {"*"};
+  std::vector<std::string> exclude = {};
+  std::map<std::string, DirectionChoice> direction = {};  // by pattern; the longest that matches holds
   friend bool operator==(const InterfacesConfig&, const InterfacesConfig&) = default;
 };
 

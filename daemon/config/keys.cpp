@@ -19,6 +19,7 @@ constexpr std::uint64_t kMaxOutbox = 16'777'216;  // records
 // In the order of their enumerators.
 constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
 constexpr std::array<std::string_view, 3> kElements = {"compact", "standard", "full"};
+constexpr std::array<std::string_view, 3> kDirections = {"both", "ingress", "egress"};
 constexpr std::array<std::string_view, 3> kHooks = {"auto", "tcx", "clsact"};
 constexpr std::array<std::string_view, 2> kOtlpProtocols = {"grpc", "http/protobuf"};
 constexpr std::array<std::string_view, 2> kCompressions = {"none", "gzip"};
@@ -156,6 +157,13 @@ auto globs(std::vector<std::string> S::* member, std::size_t least) {
 }
 
 template <class S>
+auto directions(std::map<std::string, DirectionChoice> S::* member) {
+  return [=](const TomlValue& value, S& section) {
+    return read_directions(value, kDirections, section.*member);
+  };
+}
+
+template <class S>
 auto ports(std::vector<std::uint16_t> S::* member) {
   return [=](const TomlValue& value, S& section) { return read_ports(value, section.*member); };
 }
@@ -197,6 +205,7 @@ const Keys<InterfacesConfig>& interfaces_keys() {
   static const Keys<InterfacesConfig> keys = {
       {"include", globs(&InterfacesConfig::include, 1)},
       {"exclude", globs(&InterfacesConfig::exclude, 0)},
+      {"direction", directions(&InterfacesConfig::direction)},
   };
   return keys;
 }

@@ -9,6 +9,7 @@
 #include <bit>
 #include <climits>
 
+#include "daemon/config/interfaces.h"
 #include "daemon/config/units.h"
 
 namespace rheo {
@@ -44,6 +45,15 @@ char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 
 bool is_printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+/// Why the text is no pattern of interfaces.
+Fault check_pattern(const std::string& text, const std::string& allowed) {
+  if (text.empty() || text.size() > kMaxGlobBytes || text.find('\0') != std::string::npos)
+    return fmt::format("\"{}\" is not a name; allowed: {}", printable(text), allowed);
+  if (const auto pattern = InterfacePattern::parse(text); !pattern)
+    return fmt::format("{}; allowed: {}", pattern.error().what, allowed);
+  return std::nullopt;
 }
 
 /// In lower case. Names that HTTP/2 and gRPC keep for themselves are none.
@@ -270,9 +280,10 @@ Fault read_names(const TomlValue& value, std::vector<std::string>& setting) {
 }
 
 Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting) {
-  const std::string allowed =
-      fmt::format("{} to {} names or shell patterns of 1 to {} characters, such as [\"eth*\"]", least,
-                  kMaxGlobs, kMaxGlobBytes);
+  const std::string allowed = fmt::format(
+      "{} to {} names, shell patterns, /regular expressions/ or kind:KIND, of 1 to {} characters, such as "
+      "[\"eth*\"]",
+      least, kMaxGlobs, kMaxGlobBytes);
   const auto* array = as<TomlArray>(value);
   if (array == nullptr) return "not an array; allowed: " + allowed;
   if (array->size() < least || array->size() > kMaxGlobs)
@@ -281,12 +292,32 @@ Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::str
   std::vector<std::string> globs;
   for (const TomlValue& item : *array) {
     const auto* text = as<std::string>(item);
-    if (text == nullptr || text->empty() || text->size() > kMaxGlobBytes ||
-        text->find('\0') != std::string::npos)
-      return fmt::format("{} is not a name; allowed: {}", item.text(), allowed);
+    if (text == nullptr) return fmt::format("{} is not a name; allowed: {}", item.text(), allowed);
+    if (auto fault = check_pattern(*text, allowed)) return fault;
     globs.push_back(*text);
   }
   setting = std::move(globs);
+  return std::nullopt;
+}
+
+Fault read_directions(const TomlValue& value, std::span<const std::string_view> words,
+                      std::map<std::string, DirectionChoice>& setting) {
+  const std::string allowed =
+      fmt::format("a table of up to {} patterns as in include, each \"{}\", such as {{ \"eth*\" = \"{}\" }}",
+                  kMaxGlobs, fmt::join(words, "\", \""), words.back());
+  const auto* table = as<TomlTable>(value);
+  if (table == nullptr) return "not a table; allowed: " + allowed;
+  if (table->size() > kMaxGlobs) return fmt::format("{} entries; allowed: {}", table->size(), allowed);
+
+  std::map<std::string, DirectionChoice> directions;
+  for (const TomlEntry& entry : *table) {
+    if (auto fault = check_pattern(entry.key, allowed)) return fault;
+    std::size_t index = 0;
+    if (auto fault = read_word(entry.value, words, index))
+      return fmt::format("{} = {}: {}", printable(entry.key), entry.value.text(), *fault);
+    directions[entry.key] = static_cast<DirectionChoice>(index);
+  }
+  setting = std::move(directions);
   return std::nullopt;
 }
 

@@ -77,8 +77,12 @@ Fault read_attribute(const TomlValue& value, ResourceConfig::Value& setting);
 /// Up to 256 names of 1 to 64 characters out of letters and digits.
 Fault read_names(const TomlValue& value, std::vector<std::string>& setting);
 
-/// `least` to 256 shell globs, each of 1 to 64 bytes.
+/// `least` to 256 patterns of interfaces, each of 1 to 64 bytes.
 Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting);
+
+/// A table of up to 256 such patterns, each with one of `words`, in the order of their enumerators.
+Fault read_directions(const TomlValue& value, std::span<const std::string_view> words,
+                      std::map<std::string, DirectionChoice>& setting);
 
 /// Up to 8 UDP ports, the places for them in the kernel's settings.
 Fault read_ports(const TomlValue& value, std::vector<std::uint16_t>& setting);

@@ -145,6 +145,19 @@ void Attachments::detach(std::uint32_t ifindex) {
   drop_qdisc_if_unused(ifindex);
 }
 
+void Attachments::forget(std::uint32_t ifindex) {
+  bool ours_is_there = false;
+  for (const Direction direction : kDirections) {
+    const Place place{ifindex, direction};
+    drop(links_, place);
+    drop(inherited_, place);
+    // Attached by number to the one that has it now, before we learnt that it is another.
+    if (filters_.erase(place) > 0 && detach_clsact(ifindex, direction)) ours_is_there = true;
+  }
+  if (ours_is_there) return drop_qdisc_if_unused(ifindex);
+  if (qdiscs_.erase(ifindex) > 0) pins_->unmark(qdisc_mark(ifindex));
+}
+
 void Attachments::detach_unwanted() {
   while (!inherited_.empty()) drop(inherited_, inherited_.begin()->first);
   drop_filters_not_ours_now();

@@ -30,6 +30,7 @@ class Attachments {
   Status attach(const LinkTarget& target, const ProgramFds& programs);
   void detach_unwanted();
   void detach(std::uint32_t ifindex);
+  void forget(std::uint32_t ifindex);
   void detach_all();
 
  private:

@@ -234,6 +234,7 @@ Status Datapath::attach(const LinkTarget& target) {
 
 void Datapath::detach_unwanted() { state_->attachments->detach_unwanted(); }
 void Datapath::detach(std::uint32_t ifindex) { state_->attachments->detach(ifindex); }
+void Datapath::forget(std::uint32_t ifindex) { state_->attachments->forget(ifindex); }
 void Datapath::detach_all() { state_->attachments->detach_all(); }
 
 void Datapath::remove_pins() {

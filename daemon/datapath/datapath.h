@@ -55,6 +55,10 @@ class Datapath final : public RowOwner {
   /// Detaches from one interface; one that is gone is fine.
   void detach(std::uint32_t ifindex);
 
+  /// The interface of this number was deleted, or moved to another namespace: lets go of it there. Another
+  /// may have its number now: of that nothing is touched but what is ours.
+  void forget(std::uint32_t ifindex);
+
   /// Detaches from all interfaces, those of a killed rheod included. After one swap() more the maps are
   /// quiet.
   void detach_all();

@@ -60,11 +60,22 @@ struct CollectorCounters {
   std::uint64_t clock_steps = 0;
 };
 
+/// Of the interfaces, and of watching them.
+struct LinkCounters {
+  std::uint64_t metered = 0;   // now
+  std::uint64_t failing = 0;   // wanted now, and refused by the kernel
+  std::uint64_t attached = 0;  // times that one was attached
+  std::uint64_t detached = 0;  // times that one was detached, or was gone
+  std::uint64_t attach_failures = 0;
+  std::uint64_t watch_overruns = 0;  // times that the kernel had more to tell than there was room for
+};
+
 struct DaemonCounters {
   DatapathCounters datapath;
   CollectorCounters collector;
   TableCounters table;
   std::vector<LaneCounters> lanes;
+  LinkCounters links;
 };
 
 }  // namespace rheo

@@ -27,6 +27,7 @@ struct Link {
   LinkLayer layer = LinkLayer::ethernet;
   bool up = false;
   bool loopback = false;
+  bool gone = false;  // there is no such link any more; kept for the names of its flows
   std::uint32_t mtu = 0;
   std::uint32_t master = 0;  // ifindex, 0: none
   std::uint32_t lower = 0;   // ifindex of the link below (IFLA_LINK), 0: none
@@ -40,7 +41,7 @@ inline std::string_view link_kind(const Link& link) {
   return link.kind.empty() ? std::string_view("physical") : std::string_view(link.kind);
 }
 
-/// All links of the namespace by index.
+/// All links of the namespace by index; as published, with those that are gone since a short time.
 using LinkTable = std::map<std::uint32_t, Link>;
 
 /// The ifindex of a FlowRecord's `link`.

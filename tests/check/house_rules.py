@@ -181,7 +181,7 @@ def check_documented_losses(tree):
 
 
 COUNTER_STAGES = {"DatapathCounters": "datapath", "TableCounters": "table", "CollectorCounters": "collector",
-                  "LaneCounters": "lane.NAME"}
+                  "LinkCounters": "links", "LaneCounters": "lane.NAME"}
 
 
 def check_documented_counters(tree):

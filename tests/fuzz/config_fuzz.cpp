@@ -21,7 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RHEO_ASSERT(parsed.config.flow.tcp_timeout > Duration(0));
   RHEO_ASSERT(parsed.config.datapath.flow_cache_rows >= 64);
   RHEO_ASSERT(parsed.config.tunnels.vxlan_ports.size() <= 8);
-  static_cast<void>(interface_wanted(parsed.config.interfaces, "eth0"));
+  const auto chooser = rheo::InterfaceChooser::make(parsed.config.interfaces);
+  RHEO_ASSERT(chooser.has_value() || !parsed.complaints.empty());
+  if (chooser) static_cast<void>(chooser->choose({{2, rheo::Link{.index = 2, .name = "eth0", .up = true}}}));
 
   if (const auto duration = parse_duration(text); duration && duration->count() % 1'000'000 == 0)
     RHEO_ASSERT(parse_duration(duration_text(*duration)) == duration);

@@ -8,7 +8,6 @@
 #include <fstream>
 
 #include "daemon/app/args.h"
-#include "daemon/app/attachments.h"
 #include "daemon/app/counter_list.h"
 #include "daemon/app/live_table.h"
 #include "daemon/app/run_directory.h"
@@ -72,31 +71,6 @@ LinkTable some_links() {
           {2, link("eth0", true)},
           {3, link("eth1", false)},
           {4, link("nl0", true, LinkLayer::unsupported)}};
-}
-
-std::vector<std::string> chosen(const InterfacesConfig& config) {
-  std::vector<std::string> names;
-  const auto targets = choose_targets(some_links(), config);
-  for (const LinkTarget& target : targets.value()) names.push_back(target.name);
-  return names;
-}
-
-TEST(ChooseTargets, TakesWhatIsUpAndCanBeMetered) {
-  EXPECT_THAT(chosen({.include = {"*"}, .exclude = {"lo"}}), ElementsAre("eth0"));
-  EXPECT_THAT(chosen({.include = {"eth1", "eth0"}, .exclude = {}}), ElementsAre("eth0", "eth1"));
-  const auto targets = choose_targets(some_links(), {.include = {"lo"}, .exclude = {}});
-  ASSERT_TRUE(targets);
-  EXPECT_FALSE(targets->front().ingress);  // each packet passes loopback's egress, too
-  EXPECT_TRUE(targets->front().egress);
-}
-
-TEST(ChooseTargets, SaysWhyThereIsNone) {
-  const auto why = [](const InterfacesConfig& config) {
-    return choose_targets(some_links(), config).error().what;
-  };
-  EXPECT_EQ(why({.include = {"eth9"}, .exclude = {}}), "interface eth9: no such interface");
-  EXPECT_THAT(why({.include = {"nl0"}, .exclude = {}}), HasSubstr("hardware type 824 cannot be metered"));
-  EXPECT_THAT(why({.include = {"wlan*"}, .exclude = {}}), HasSubstr("no interface that is up"));
 }
 
 TEST(CounterList, HasEveryNumberOnceUnderItsOwnName) {

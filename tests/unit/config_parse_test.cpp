@@ -43,6 +43,7 @@ shutdown_timeout = "3s"
 [interfaces]
 include = ["eth*", "wg0"]
 exclude = []
+direction = { "eth*" = "ingress", wg0 = "egress" }
 [datapath]
 hook = "clsact"
 flow_cache_rows = 64
@@ -135,7 +136,9 @@ l = ["a", "b"]
   ASSERT_THAT(parsed.complaints, IsEmpty());
   const Config expected{
       .daemon = {"/tmp/run", "/tmp/pin", "/tmp/state", LogLevel::debug, 3s},
-      .interfaces = {{"eth*", "wg0"}, {}},
+      .interfaces = {.include = {"eth*", "wg0"},
+                     .exclude = {},
+                     .direction = {{"eth*", DirectionChoice::ingress}, {"wg0", DirectionChoice::egress}}},
       .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
@@ -215,11 +218,23 @@ const Mistake kMistakes[] = {
     {"[daemon]\nshutdown_timeout = \"0s\"",
      "f:2: daemon.shutdown_timeout = \"0s\": out of range; allowed: 100ms to 10m, such as \"10s\""},
     {"[interfaces]\ninclude = []",
-     "f:2: interfaces.include = [...]: 0 entries; allowed: 1 to 256 names or shell patterns of 1 to 64 "
-     "characters, such as [\"eth*\"]"},
+     "f:2: interfaces.include = [...]: 0 entries; allowed: 1 to 256 names, shell patterns, "
+     "/regular expressions/ or kind:KIND, of 1 to 64 characters, such as [\"eth*\"]"},
     {"[interfaces]\nexclude = [\"\"]",
-     "f:2: interfaces.exclude = [...]: \"\" is not a name; allowed: 0 to 256 names or shell patterns of 1 to "
-     "64 characters, such as [\"eth*\"]"},
+     "f:2: interfaces.exclude = [...]: \"\" is not a name; allowed: 0 to 256 names, shell patterns, "
+     "/regular expressions/ or kind:KIND, of 1 to 64 characters, such as [\"eth*\"]"},
+    {"[interfaces]\nexclude = [\"/[/\"]",
+     "f:2: interfaces.exclude = [...]: \"/[/\" is not a regular expression (Invalid regular expression); "
+     "allowed: 0 to 256 names, shell patterns, /regular expressions/ or kind:KIND, of 1 to 64 characters, "
+     "such "
+     "as [\"eth*\"]"},
+    {"[interfaces]\ninclude = [\"kind:VETH\"]",
+     "f:2: interfaces.include = [...]: \"kind:VETH\" is not a kind of interface, such as kind:veth; allowed: "
+     "1 "
+     "to 256 names, shell patterns, /regular expressions/ or kind:KIND, of 1 to 64 characters, such as "
+     "[\"eth*\"]"},
+    {"[interfaces]\ndirection = { lo = \"up\" }",
+     "f:2: interfaces.direction = {...}: lo = \"up\": unknown; allowed: \"both\", \"ingress\", \"egress\""},
     {"[datapath]\nhook = \"xdp\"",
      "f:2: datapath.hook = \"xdp\": unknown; allowed: \"auto\", \"tcx\", \"clsact\""},
     {"[datapath]\nflow_cache_rows = 63",
@@ -285,7 +300,7 @@ const Mistake kMistakes[] = {
     {"[export.json.\"A b\"]\npath = \"-\"",
      "f:1: export.json.A b: not a name; allowed: 1 to 32 of a-z, 0-9, \"_\" and \"-\""},
     {"[flow]\ntcp_timout = \"20s\"", "f:2: flow.tcp_timout: unknown key; did you mean \"tcp_timeout\"?"},
-    {"[interfaces]\nzzz = 1", "f:2: interfaces.zzz: unknown key; allowed: include, exclude"},
+    {"[interfaces]\nzzz = 1", "f:2: interfaces.zzz: unknown key; allowed: include, exclude, direction"},
     {"[flwo]\n", "f:1: flwo: unknown key; did you mean \"flow\"?"},
     {"[export.jsn.x]\n", "f:1: export.jsn: unknown key; did you mean \"json\"?"},
     {"flow = 1", "f:1: flow = 1: not a table; allowed: [flow] and keys below it"},

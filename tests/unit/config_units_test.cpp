@@ -2,7 +2,6 @@
 // Durations, sizes and interface patterns.
 #include <gtest/gtest.h>
 
-#include "daemon/config/interfaces.h"
 #include "daemon/config/units.h"
 
 namespace rheo {
@@ -40,16 +39,6 @@ TEST(ConfigUnits, TextsReadBack) {
   EXPECT_EQ(size_text(48ULL << 20U), "48MiB");
   EXPECT_EQ(size_text(1025), "1025B");
   EXPECT_EQ(parse_duration(duration_text(1h + 1ms)), Duration(1h + 1ms));
-}
-
-TEST(ConfigInterfaces, ExcludeWins) {
-  const InterfacesConfig interfaces{.include = {"eth*", "wg[01]", "lo"}, .exclude = {"eth1", "*.100"}};
-  for (const char* name : {"eth0", "wg0", "lo", "eth0.10"})
-    EXPECT_TRUE(interface_wanted(interfaces, name)) << name;
-  for (const char* name : {"eth1", "eth0.100", "wg2", "", "veth0"})
-    EXPECT_FALSE(interface_wanted(interfaces, name)) << name;
-  EXPECT_FALSE(interface_wanted({}, "lo"));
-  EXPECT_TRUE(interface_wanted({}, "eth0"));
 }
 
 }  // namespace

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/app/link_follower.h"
+
+#include <fmt/ranges.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+namespace rheo {
+namespace {
+
+constexpr std::uint64_t kWorkNs = kNanosecondsPerSecond / 5;
+constexpr std::uint64_t kFirstDelayNs = kNanosecondsPerSecond;
+constexpr std::uint64_t kLongestDelayNs = 60 * kNanosecondsPerSecond;
+constexpr std::uint64_t kKeepGoneNs = 300 * kNanosecondsPerSecond;
+constexpr std::size_t kMostGone = 4'096;
+constexpr std::size_t kMostNames = 16;  // in one line of the log
+
+std::string some_of(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min(names.size(), kMostNames);
+  std::string text = fmt::format("{}", fmt::join(std::span(names).first(shown), ", "));
+  if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
+
+/// The same to the kernel, whatever the name.
+bool same_place(const LinkTarget& a, const LinkTarget& b) {
+  return a.layer == b.layer && a.ingress == b.ingress && a.egress == b.egress;
+}
+
+}  // namespace
+
+LinkFollower::LinkFollower(InterfaceChooser chooser, LinkWatcher watcher, Snapshot<LinkTable>& links)
+    : chooser_(std::move(chooser)), watcher_(std::move(watcher)), links_(links) {}
+
+Result<std::unique_ptr<LinkFollower>> LinkFollower::open(const InterfacesConfig& config,
+                                                         Snapshot<LinkTable>& links) {
+  auto chooser = InterfaceChooser::make(config);
+  if (!chooser) return forward(std::move(chooser));
+  auto watcher = LinkWatcher::open();
+  if (!watcher) return forward(std::move(watcher));
+  std::unique_ptr<LinkFollower> follower(new LinkFollower(*std::move(chooser), *std::move(watcher), links));
+  if (auto opened = follower->open_epoll(); !opened) return forward(std::move(opened), "watch links");
+  follower->choose();
+  follower->publish();
+  return follower;
+}
+
+Status LinkFollower::open_epoll() {
+  timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!timer_ || !epoll_) return errno_error("epoll");
+  for (const int fd : {timer_.get(), watcher_.fd()}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno_error("epoll");
+  }
+  return Done{};
+}
+
+Status LinkFollower::start(Datapath& datapath) {
+  datapath_ = &datapath;
+  act(UINT64_MAX);
+  now_metered_.clear();  // the daemon says so itself
+  if (forbidden_) return failure(refused_.begin()->second.reason, std::errc::operation_not_permitted);
+  arm(false);
+  return Done{};
+}
+
+void LinkFollower::work() {
+  std::uint64_t expirations = 0;
+  while (::read(timer_.get(), &expirations, sizeof expirations) > 0) {
+  }
+  read_changes();
+  const bool more = datapath_ != nullptr && act(monotonic_ns() + kWorkNs);
+  if (!more) report_changes();
+  arm(more);
+}
+
+void LinkFollower::read_changes() {
+  const LinkTable before = watcher_.links();
+  const auto changes = watcher_.read();
+  if (!changes) {
+    if (!std::exchange(watch_failing_, true))
+      log::error("{}; changes of interfaces are not seen, trying again", changes.error().what);
+    return;
+  }
+  if (std::exchange(watch_failing_, false)) log::notice("changes of interfaces are seen again");
+  if (!changes->any) return;
+  if (changes->resynced)
+    for (auto& [index, attached] : attached_) attached.sure = false;
+  for (const std::uint32_t index : changes->gone) forget(index);
+  remember_gone(before);
+  choose();
+  publish();
+}
+
+void LinkFollower::forget(std::uint32_t ifindex) {
+  refused_.erase(ifindex);
+  const auto found = attached_.find(ifindex);
+  if (found == attached_.end()) return;
+  if (datapath_ != nullptr) datapath_->forget(ifindex);
+  ++counters_.detached;
+  no_longer_.push_back(found->second.target.name);
+  attached_.erase(found);
+}
+
+void LinkFollower::remember_gone(const LinkTable& before) {
+  const std::uint64_t now_ns = monotonic_ns();
+  for (const auto& [index, link] : before)
+    if (!watcher_.links().contains(index)) gone_[index] = {link, now_ns};
+  std::erase_if(gone_, [&](const auto& entry) {
+    return watcher_.links().contains(entry.first) || now_ns - entry.second.at_ns > kKeepGoneNs;
+  });
+  while (gone_.size() > kMostGone) gone_.erase(gone_.begin());
+}
+
+void LinkFollower::publish() {
+  LinkTable table = watcher_.links();
+  for (const auto& [index, gone] : gone_) table.emplace(index, gone.link).first->second.gone = true;
+  links_.publish(std::move(table));
+}
+
+void LinkFollower::choose() {
+  const LinkTable& links = watcher_.links();
+  wanted_.clear();
+  for (const auto& [index, wanted] : chooser_.choose(links)) {
+    const Link& link = links.at(index);
+    wanted_[index] = {.ifindex = index,
+                      .name = link.name,
+                      .layer = link.layer,
+                      .ingress = wanted.ingress,
+                      .egress = wanted.egress};
+  }
+  std::erase_if(refused_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
+
+  std::set<std::string> complaints;
+  for (std::string& complaint : chooser_.complaints(links)) {
+    if (!complaints_.contains(complaint)) log::warning("{}", complaint);
+    complaints.insert(std::move(complaint));
+  }
+  complaints_ = std::move(complaints);
+}
+
+/// True: some is left to do at once.
+bool LinkFollower::act(std::uint64_t until_ns) {
+  detach_others(until_ns);
+  for (const auto& [index, target] : wanted_) {
+    const std::uint64_t now_ns = monotonic_ns();
+    if (now_ns > until_ns) return true;
+    if (const auto found = attached_.find(index); found != attached_.end()) {
+      found->second.target.name = target.name;
+      if (found->second.sure && same_place(found->second.target, target)) continue;
+    }
+    if (const auto found = refused_.find(index); found != refused_.end() && found->second.next_ns > now_ns)
+      continue;
+    attach(target);
+    if (forbidden_) return false;
+  }
+  return monotonic_ns() > until_ns;
+}
+
+void LinkFollower::detach_others(std::uint64_t until_ns) {
+  for (auto entry = attached_.begin(); entry != attached_.end() && monotonic_ns() <= until_ns;) {
+    if (wanted_.contains(entry->first)) {
+      ++entry;
+      continue;
+    }
+    // Not sure: it may be gone, and its number another's.
+    if (entry->second.sure)
+      datapath_->detach(entry->first);
+    else
+      datapath_->forget(entry->first);
+    ++counters_.detached;
+    no_longer_.push_back(entry->second.target.name);
+    entry = attached_.erase(entry);
+  }
+}
+
+void LinkFollower::attach(const LinkTarget& target) {
+  const bool was_attached = attached_.contains(target.ifindex);
+  const auto attached = datapath_->attach(target);
+  if (!attached) {
+    attached_.erase(target.ifindex);
+    refused(target, attached.error());
+    return;
+  }
+  refused_.erase(target.ifindex);
+  attached_[target.ifindex] = {.target = target, .sure = true};
+  if (was_attached) return;
+  ++counters_.attached;
+  now_metered_.push_back(target.name);
+}
+
+void LinkFollower::refused(const LinkTarget& target, const Error& error) {
+  ++counters_.attach_failures;
+  Refused& entry = refused_[target.ifindex];
+  const bool said = entry.reason == error.what;
+  entry.reason = error.what;
+  entry.delay_ns = entry.delay_ns == 0 ? kFirstDelayNs : std::min(2 * entry.delay_ns, kLongestDelayNs);
+  entry.next_ns = monotonic_ns() + entry.delay_ns;
+  forbidden_ = forbidden_ || (counters_.attached == 0 && error.code == std::errc::operation_not_permitted);
+  // Of one that is gone already, the kernel's message is on its way.
+  if (said || forbidden_ || error.code == std::errc::no_such_device) return;
+  log::write(log::Priority::error, error.what + "; continuing without it, trying again",
+             {{"RHEO_INTERFACE", target.name}});
+}
+
+/// One line for all that came and went together.
+void LinkFollower::report_changes() {
+  if (!now_metered_.empty()) log::info("now metered, too: {}", some_of(now_metered_));
+  if (!no_longer_.empty()) log::info("no longer metered: {}", some_of(no_longer_));
+  now_metered_.clear();
+  no_longer_.clear();
+}
+
+/// The timer at the next attempt.
+void LinkFollower::arm(bool more) {
+  std::uint64_t delay_ns = more ? 1 : 0;
+  const std::uint64_t now_ns = monotonic_ns();
+  for (const auto& [index, entry] : refused_) {
+    const std::uint64_t left_ns = entry.next_ns > now_ns ? entry.next_ns - now_ns : 1;
+    delay_ns = delay_ns == 0 ? left_ns : std::min(delay_ns, left_ns);
+  }
+  if (watch_failing_ && delay_ns == 0) delay_ns = kFirstDelayNs;
+  itimerspec time{};
+  time.it_value.tv_sec = static_cast<time_t>(delay_ns / kNanosecondsPerSecond);
+  time.it_value.tv_nsec = static_cast<long>(delay_ns % kNanosecondsPerSecond);
+  ::timerfd_settime(timer_.get(), 0, &time, nullptr);
+}
+
+std::vector<std::string> LinkFollower::metered() const {
+  std::vector<std::string> names;
+  for (const auto& [index, attached] : attached_) names.push_back(attached.target.name);
+  return names;
+}
+
+LinkCounters LinkFollower::counters() const {
+  LinkCounters counters = counters_;
+  counters.metered = attached_.size();
+  counters.failing = refused_.size();
+  counters.watch_overruns = watcher_.overruns();
+  return counters;
+}
+
+}  // namespace rheo
