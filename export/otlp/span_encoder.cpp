@@ -34,7 +34,7 @@ SpanKind kind_of(const FlowRecord& record, const Listeners& host) {
 }
 
 char* put(char* at, std::string_view bytes) {
-  std::memcpy(at, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
   return at + bytes.size();
 }
 
