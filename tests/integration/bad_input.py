@@ -104,10 +104,25 @@ def refuse(rig, case, sentence, before_exec=None, status=None, text=None, **sect
     expect_nothing_left(near, before, rheod)
 
 
+def unknown_interface(rig, case):
+    """It may appear later: rheod says that it is missing, once, attaches to nothing, and ends when it is told to."""
+    near, _ = rig.pair()
+    rheod = rig.rheod(near, case, interfaces={"include": ["nosuch0"]})
+    before = attached(near)
+    rheod.start()
+    expect_equal(rheod.said().count("interface nosuch0: there is none now"), 1, f"times said, in {rheod.said()}")
+    counters = rheod.stop()
+    expect_equal(counters["links.attached"], 0, "interfaces attached")
+    expect_nothing_left(near, before, rheod)
+
+
 def main():
     rig = Rig()
     with rig.case("unknown interface") as case:
-        refuse(rig, case, r"nosuch0", interfaces={"include": ["nosuch0"]})
+        unknown_interface(rig, case)
+    with rig.case("a pattern of interfaces that is none") as case:
+        refuse(rig, case, r"rheo\.toml:2\b.*interfaces\.include.*regular expression", status=EXIT_CONFIG,
+               text="[interfaces]\ninclude = [\"/(/\"]\n")
     with rig.case("no privilege") as case:
         refuse(rig, case, r"(?i)CAP_BPF|privilege|root", before_exec=become_nobody)
     for errno_name in ERRNO:
