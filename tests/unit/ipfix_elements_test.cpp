@@ -57,9 +57,10 @@ TEST(IpfixElements, NoneOfOurOwnInRecordsHasTheNumberOfAReverseForm) {
   for (const IpfixElement& element : ipfix_elements())
     if (!element.own && element.reverse != IpfixReverse::never) reverse.insert(element.number);
   EXPECT_FALSE(reverse.empty());
-  for (const IpfixElement& element : ipfix_elements())
-    if (element.own && element.set != IpfixSet::options_only)
-      EXPECT_FALSE(reverse.contains(element.number)) << element.name;
+  for (const IpfixElement& element : ipfix_elements()) {
+    if (!element.own || element.set == IpfixSet::options_only) continue;
+    EXPECT_FALSE(reverse.contains(element.number)) << element.name;
+  }
 }
 
 TEST(IpfixElements, LengthsFitTypes) {
