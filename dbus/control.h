@@ -42,6 +42,10 @@ class Control {
   /// "error", "warning", "notice", "info", "debug".
   virtual Status set_log_level(std::string_view level) = 0;
 
+  /// Reads the settings again. Mistakes are std::errc::bad_message, differences that take a restart
+  /// std::errc::operation_not_supported; both change nothing.
+  virtual Status reload() = 0;
+
   /// No such exporter is std::errc::no_such_file_or_directory.
   virtual Status flush_exporter(const std::string& name) = 0;
 

@@ -160,6 +160,14 @@ void ManagerObject::Drain(sdbus::Result<>&& result) {
   });
 }
 
+void ManagerObject::Reload(sdbus::Result<>&& result) {
+  guarded("Reload", std::move(result), [this](const Later<>& later) {
+    const Status reloaded = control_.reload();
+    finish(later, reloaded);
+    if (reloaded) emit_changed({"LogLevel"});
+  });
+}
+
 std::string ManagerObject::Version() { return control_.status().version; }
 std::string ManagerObject::State() { return control_.status().state; }
 std::string ManagerObject::ConfigPath() { return control_.status().config_path; }

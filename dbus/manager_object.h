@@ -48,6 +48,7 @@ class ManagerObject final
   void SetLogLevel(sdbus::Result<>&& result, std::string level) override;
   void FlushExporter(sdbus::Result<>&& result, std::string name) override;
   void Drain(sdbus::Result<>&& result) override;
+  void Reload(sdbus::Result<>&& result) override;
 
   std::string Version() override;
   std::string State() override;

@@ -6,15 +6,23 @@ namespace {
 
 constexpr std::string_view kOpen;
 constexpr std::string_view kReadFlows = "org.rheo.rheo1.read-flows";
+constexpr std::string_view kReload = "org.rheo.rheo1.reload";
 constexpr std::string_view kManageDaemon = "org.rheo.rheo1.manage-daemon";
 constexpr std::string_view kManageExporters = "org.rheo.rheo1.manage-exporters";
 
 // Every method of org.rheo.Rheo1.xml; tests/check complains of one that is missing.
 constexpr MemberRight kRights[] = {
-    {"ListInterfaces", kOpen},    {"ListExporters", kOpen},           {"GetStatistics", kOpen},
-    {"GetLosses", kOpen},         {"ListListeningPorts", kReadFlows}, {"ListFlows", kReadFlows},
-    {"GetFlowTable", kReadFlows}, {"SetLogLevel", kManageDaemon},     {"FlushExporter", kManageExporters},
+    {"ListInterfaces", kOpen},
+    {"ListExporters", kOpen},
+    {"GetStatistics", kOpen},
+    {"GetLosses", kOpen},
+    {"ListListeningPorts", kReadFlows},
+    {"ListFlows", kReadFlows},
+    {"GetFlowTable", kReadFlows},
+    {"SetLogLevel", kManageDaemon},
+    {"FlushExporter", kManageExporters},
     {"Drain", kManageDaemon},
+    {"Reload", kReload},
 };
 
 }  // namespace

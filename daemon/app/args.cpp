@@ -80,7 +80,7 @@ const char* usage() {
          "\n"
          "Without an exporter in the settings, a terminal shows the busiest flows, and anything else gets\n"
          "JSON lines on standard output.\n"
-         "Signals: SIGTERM and SIGINT stop, SIGHUP reopens files, SIGUSR1 prints the counters.\n"
+         "Signals: SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 prints the counters.\n"
          "Manual: rheod(8), rheo.toml(5), rheo-flow(5), rheo-ipfix(5), rheo-otlp(5)\n";
 }
 

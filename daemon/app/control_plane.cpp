@@ -95,6 +95,12 @@ Status ControlPlane::set_log_level(std::string_view level) {
   return Done{};
 }
 
+Status ControlPlane::reload() {
+  Status reloaded = parts_.reload();
+  status_.log_level = level_name();
+  return reloaded;
+}
+
 Status ControlPlane::flush_exporter(const std::string& name) { return parts_.lanes.flush(name); }
 
 void ControlPlane::drain(Drained done) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@ struct SteeredParts {
   Collector& collector;
   Lanes& lanes;
   int flow_table_fd = -1;
+  std::function<Status()> reload;
   DaemonStatus fixed;  // what does not change while it runs
 };
 
@@ -58,6 +60,7 @@ class ControlPlane final : public Control {
   std::vector<ListeningPort> listening_ports() const override;
   Result<UniqueFd> flow_table() const override;
   Status set_log_level(std::string_view level) override;
+  Status reload() override;
   Status flush_exporter(const std::string& name) override;
   void drain(Drained done) override;
   void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) override;

@@ -10,9 +10,11 @@
 #include <csignal>
 
 #include "daemon/app/counter_list.h"
+#include "daemon/app/read_settings.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/config/load_config.h"
 #include "netlink/listeners.h"
 
 namespace rheo {
@@ -28,8 +30,9 @@ using EventLoop = std::unique_ptr<sd_event, CloseLoop>;
 
 std::unexpected<Error> loop_error(int result) { return errno_error("main loop", -result); }
 
-int on_reopen(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* daemon) {
-  static_cast<Daemon*>(daemon)->reopen_files();
+int on_reload(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* daemon) {
+  if (const Status reloaded = static_cast<Daemon*>(daemon)->reload(); !reloaded)
+    log::error("{}", reloaded.error().what);
   return 0;
 }
 
@@ -58,11 +61,11 @@ bool wants_default_output(const Config& config) {
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const std::string& config_path) {
+Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const Args& args) {
   auto directory = RunDirectory::claim(config.daemon.run_directory);
   if (!directory) return forward(std::move(directory));
 
-  auto daemon = std::make_unique<Daemon>(config, config_path, *std::move(directory));
+  auto daemon = std::make_unique<Daemon>(config, args, *std::move(directory));
   if (auto built = daemon->build(); !built) {
     daemon->stop();
     return forward(std::move(built));
@@ -70,9 +73,10 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const std::s
   return daemon;
 }
 
-Daemon::Daemon(const Config& config, std::string config_path, RunDirectory directory)
+Daemon::Daemon(const Config& config, Args args, RunDirectory directory)
     : config_(config),
-      config_path_(std::move(config_path)),
+      args_(std::move(args)),
+      log_level_(config.daemon.log_level),
       directory_(std::move(directory)),
       service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
 
@@ -161,7 +165,7 @@ Status Daemon::run_loop() {
     if (const int result = ::sd_event_add_signal(raw, nullptr, signal, nullptr, nullptr); result < 0)
       return loop_error(result);
   }
-  int result = ::sd_event_add_signal(raw, nullptr, SIGHUP, on_reopen, this);
+  int result = ::sd_event_add_signal(raw, nullptr, SIGHUP, on_reload, this);
   if (result >= 0) result = ::sd_event_add_signal(raw, nullptr, SIGUSR1, on_print, this);
   if (result >= 0)
     result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
@@ -181,7 +185,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
   DaemonStatus fixed;
   fixed.version = RHEO_VERSION;
   fixed.state = "running";
-  fixed.config_path = config_path_;
+  fixed.config_path = args_.config_path.value_or(kDefaultConfigPath);
   fixed.started_at_ns = realtime_ns();
   fixed.kernel_mode = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
   return ControlPlane::start(loop, {.links = links_,
@@ -189,6 +193,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
                                     .collector = *collector_,
                                     .lanes = *lanes_,
                                     .flow_table_fd = table_->file().fd(),
+                                    .reload = [this] { return reload(); },
                                     .fixed = std::move(fixed)});
 }
 
@@ -255,9 +260,21 @@ void Daemon::refresh_listeners() {
   if (!failed) listeners_.publish(*std::move(listeners));
 }
 
-void Daemon::reopen_files() {
+Status Daemon::reload() {
   log::info("reopening the files");
   lanes_->reopen();
+  const ReadSettings wanted = read_settings(args_);
+  if (!wanted.complaints.empty())
+    return failure(fmt::format("{}", fmt::join(wanted.complaints, "\n")), std::errc::bad_message);
+  if (const auto sections = sections_for_restart(config_, wanted.config); !sections.empty())
+    return failure(fmt::format("{}: changed, and takes a restart; all settings stay as they are",
+                               fmt::join(sections, ", ")),
+                   std::errc::operation_not_supported);
+  if (wanted.config.daemon.log_level != log_level_) {
+    log_level_ = wanted.config.daemon.log_level;
+    log::set_threshold(threshold_of(log_level_));
+  }
+  return Done{};
 }
 
 DaemonCounters Daemon::counters() const {

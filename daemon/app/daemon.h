@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/app/args.h"
 #include "daemon/app/collector.h"
 #include "daemon/app/control_plane.h"
 #include "daemon/app/lanes.h"
@@ -26,9 +27,9 @@ namespace rheo {
 class Daemon {
  public:
   /// Everything running, or nothing left behind. Signals are blocked already.
-  static Result<std::unique_ptr<Daemon>> start(const Config& config, const std::string& config_path);
+  static Result<std::unique_ptr<Daemon>> start(const Config& config, const Args& args);
 
-  Daemon(const Config& config, std::string config_path, RunDirectory directory);
+  Daemon(const Config& config, Args args, RunDirectory directory);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
@@ -36,7 +37,11 @@ class Daemon {
   Status run();
 
   void print_counters() const;
-  void reopen_files();
+
+  /// Opens the exporters' files again, reads the settings again, and takes over what can change while it
+  /// runs: the level of the log. With a mistake, or another difference, everything stays as it is and the
+  /// error says so: std::errc::bad_message, every mistake on a line, or std::errc::operation_not_supported.
+  Status reload();
   void on_tick();
   void on_links();
 
@@ -54,7 +59,8 @@ class Daemon {
   Result<std::unique_ptr<ControlPlane>> make_control(sd_event* loop);
 
   const Config config_;
-  const std::string config_path_;
+  const Args args_;
+  LogLevel log_level_;  // as the settings last had it
   RunDirectory directory_;
   Snapshot<LinkTable> links_;
   Snapshot<Listeners> listeners_;

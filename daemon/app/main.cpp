@@ -10,10 +10,10 @@
 
 #include "daemon/app/args.h"
 #include "daemon/app/daemon.h"
-#include "daemon/app/lanes.h"
+#include "daemon/app/read_settings.h"
 #include "daemon/app/replay_run.h"
+#include "daemon/app/settings.h"
 #include "daemon/base/log.h"
-#include "daemon/config/load_config.h"
 
 namespace rheo {
 namespace {
@@ -25,21 +25,10 @@ int complain(const Error& error) {
 
 /// The settings, or nothing after every mistake in them was printed.
 std::optional<Config> read_config(const Args& args) {
-  ParsedConfig parsed = args.config_path ? load_config(*args.config_path, WhenMissing::complain)
-                                         : load_config(kDefaultConfigPath, WhenMissing::use_defaults);
-  for (const Complaint& complaint : parsed.complaints) log::error("{}", complaint_text(complaint));
-  if (!parsed.complaints.empty()) return std::nullopt;
-  if (args.ipfix_endpoint)
-    parsed.config.exporters = {
-        .json = {}, .ipfix = {{"replay", {.endpoint = *args.ipfix_endpoint}}}, .otlp = {}};
-  const std::vector<std::string> complaints = exporter_complaints(parsed.config);
-  for (const std::string& complaint : complaints) log::error("{}", complaint);
-  if (!complaints.empty()) return std::nullopt;
-  if (!args.interfaces.empty()) {
-    parsed.config.interfaces.include = args.interfaces;
-    parsed.config.interfaces.exclude = {};
-  }
-  return parsed.config;
+  ReadSettings read = read_settings(args);
+  for (const std::string& complaint : read.complaints) log::error("{}", complaint);
+  if (!read.complaints.empty()) return std::nullopt;
+  return std::move(read.config);
 }
 
 /// Before any thread exists, so that only the main loop sees them.
@@ -58,9 +47,9 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
-int run_daemon(const Config& config, const std::string& config_path) {
+int run_daemon(const Config& config, const Args& args) {
   block_signals();
-  auto daemon = Daemon::start(config, config_path);
+  auto daemon = Daemon::start(config, args);
   if (!daemon) return complain(daemon.error());
   if (const Status ended = (*daemon)->run(); !ended) return complain(ended.error());
   return EXIT_SUCCESS;
@@ -83,9 +72,8 @@ int run(int argc, char* argv[]) {
   const auto config = read_config(*args);
   if (!config) return EX_CONFIG;
   if (args->check_only) return EXIT_SUCCESS;
-  log::set_threshold(static_cast<log::Priority>(3 + static_cast<int>(config->daemon.log_level)));
-  return args->replay_path ? replay(*args->replay_path, *config)
-                           : run_daemon(*config, args->config_path.value_or(kDefaultConfigPath));
+  log::set_threshold(threshold_of(config->daemon.log_level));
+  return args->replay_path ? replay(*args->replay_path, *config) : run_daemon(*config, *args);
 }
 
 }  // namespace

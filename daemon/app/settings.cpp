@@ -43,6 +43,10 @@ Duration dtls_session_time(const IpfixExportConfig& config) {
 
 }  // namespace
 
+log::Priority threshold_of(LogLevel level) {
+  return static_cast<log::Priority>(static_cast<int>(log::Priority::error) + static_cast<int>(level));
+}
+
 DatapathOptions datapath_options(const Config& config) {
   return {.hook = hook_of(config.datapath.hook),
           .flow_cache_rows = config.datapath.flow_cache_rows,

@@ -2,6 +2,7 @@
 // From the configuration to each module's own options. Pure, any thread.
 #pragma once
 
+#include "daemon/base/log.h"
 #include "daemon/base/result.h"
 #include "daemon/base/snapshot.h"
 #include "daemon/config/config.h"
@@ -14,6 +15,7 @@
 
 namespace rheo {
 
+log::Priority threshold_of(LogLevel level);
 DatapathOptions datapath_options(const Config& config);
 
 /// The table in `run_directory`, or in memory only where that is empty.

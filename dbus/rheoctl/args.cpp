@@ -75,6 +75,7 @@ const char* usage() {
          "  losses                       what is in no record, by reason\n"
          "  log-level [LEVEL]            show or set: error, warning, notice, info, debug\n"
          "  drain                        fetch now what the kernel has counted\n"
+         "  reload                       read the settings again\n"
          "  monitor                      print events as they happen\n"
          "\n"
          "  -j, --json                   for scripts\n"

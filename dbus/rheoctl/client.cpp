@@ -192,6 +192,8 @@ void Client::flush_exporter(const std::string& name) {
   manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kTimeout).withArguments(name);
 }
 
+void Client::reload() { manager_->callMethod("Reload").onInterface(kManager).withTimeout(kTimeout); }
+
 void Client::drain() { manager_->callMethod("Drain").onInterface(kManager).withTimeout(kTimeout); }
 
 void Client::monitor(const std::function<void(const Table&)>& show) {

@@ -35,6 +35,7 @@ class Client {
   void set_log_level(const std::string& level);
   void flush_exporter(const std::string& name);
   void drain();
+  void reload();
 
   /// Hands over one row (time, event, name, detail) for each signal. Does not return.
   void monitor(const std::function<void(const Table&)>& show);

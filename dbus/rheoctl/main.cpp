@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +20,12 @@ constexpr int kExitUsage = 2;
 using Words = std::span<const std::string>;
 
 int complain(const std::string& text, int status) {
-  std::fprintf(stderr, "rheoctl: %s\n", printable(text).c_str());
+  // Of several sentences each has a line of its own.
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::fprintf(stderr, "rheoctl: %s\n", printable(text.substr(at, end - at)).c_str());
+    at = end + 1;
+  }
   return status;
 }
 
@@ -92,6 +98,12 @@ int run_drain(Client& client, const Args& /*args*/, Words words) {
   return EXIT_SUCCESS;
 }
 
+int run_reload(Client& client, const Args& /*args*/, Words words) {
+  if (!words.empty()) return too_many(words);
+  client.reload();
+  return EXIT_SUCCESS;
+}
+
 int run_monitor(Client& client, const Args& args, Words words) {
   if (!words.empty()) return too_many(words);
   client.monitor([&](const Table& event) {
@@ -106,10 +118,11 @@ struct Command {
   const char* name;
   int (*run)(Client& client, const Args& args, Words words);
 };
-constexpr Command kCommands[] = {
-    {"status", run_status},       {"interfaces", run_interfaces}, {"exporters", run_exporters},
-    {"flows", run_flows},         {"stats", run_stats},           {"losses", run_losses},
-    {"log-level", run_log_level}, {"drain", run_drain},           {"monitor", run_monitor}};
+constexpr Command kCommands[] = {{"status", run_status},       {"interfaces", run_interfaces},
+                                 {"exporters", run_exporters}, {"flows", run_flows},
+                                 {"stats", run_stats},         {"losses", run_losses},
+                                 {"log-level", run_log_level}, {"drain", run_drain},
+                                 {"reload", run_reload},       {"monitor", run_monitor}};
 
 int explain(const sdbus::Error& error) {
   const std::string& name = error.getName();

@@ -21,7 +21,7 @@ _rheoctl() {
 	flush) choices=$(__rheoctl_names exporters) ;;
 	*)
 		case $command in
-		'') choices='status interfaces exporters flows stats losses log-level drain monitor' ;;
+		'') choices='status interfaces exporters flows stats losses log-level drain reload monitor' ;;
 		interfaces) choices='list' ;;
 		exporters) choices='list flush' ;;
 		flows) choices='list tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;

@@ -275,9 +275,29 @@ def hostile_messages():
     return True
 
 
+def reload(rheod):
+    def configure(level, **sections):
+        rheod.configure(interfaces={"include": ["east"]}, daemon={"log_level": level}, **sections)
+
+    configure("debug")
+    answer("Reload")
+    expect_equal(get(ROOT, MANAGER, "LogLevel"), "debug", "LogLevel after Reload")
+    configure("error", flow={"udp_timeout": "3s"})
+    refused = call("Reload").stderr
+    expect("[flow]: changed, and takes a restart" in refused, f"Reload with another [flow]: {refused}")
+    expect_equal(error_name("Reload"), f"{NAME}.Error.NeedsRestart", "error of Reload")
+    rheod.config.write_text(rheod.config.read_text() + "nonsense = 1\n[flow]\nx = 2\n")
+    expect_equal(error_name("Reload"), f"{NAME}.Error.BadConfig", "error of Reload with mistakes")
+    expect(f"{rheod.config}:" in call("Reload").stderr, "no file and line in the error of Reload")
+    expect_equal(get(ROOT, MANAGER, "LogLevel"), "debug", "LogLevel after Reloads that failed")
+    configure("warning")
+    rheod.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: get(ROOT, MANAGER, "LogLevel") == "warning", "LogLevel warning after SIGHUP")
+
+
 OPEN = ("ListInterfaces", "ListExporters", "GetStatistics", "GetLosses")
 GUARDED = {"ListListeningPorts": [], "ListFlows": ["string:", "uint32:1", "string:bytes"], "GetFlowTable": [],
-           "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"], "Drain": []}
+           "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"], "Drain": [], "Reload": []}
 
 
 def ordinary_user(allowed, why):
@@ -339,6 +359,7 @@ def main():
             ("members as root", lambda near, rheod: members_as_root(near, rheod)),
             ("the live interfaces are the documented ones", lambda near, rheod: live_is_as_documented()),
             ("hostile arguments", lambda near, rheod: hostile_arguments(rheod)),
+            ("reload", lambda near, rheod: reload(rheod)),
             ("an ordinary user without polkit", lambda near, rheod: ordinary_user(None, "polkit does not decide")),
             ("an ordinary user with polkit", lambda near, rheod: ordinary_user("FlushExporter", "is needed, see polkit(8)")),
             ("signals", lambda near, rheod: signals(near, rheod, bus.folder / "stderr.monitor")),

@@ -159,6 +159,15 @@ def guarded(container):
     expect_equal(owner.count("Access denied"), 2, f"refusals of the name: {owner}")
 
 
+def reloads(container):
+    container.run("systemctl reload rheod")
+    container.run("echo nonsense >> /etc/rheo/rheo.toml")
+    expect("refused" in container.run("systemctl reload rheod || echo refused"), "systemctl reload takes a mistake")
+    expect_equal(show(container, "ActiveState"), "active", "state of the unit after a reload that failed")
+    expect("/etc/rheo/rheo.toml:" in container.run("journalctl -u rheod"), "no file and line in the journal")
+    container.run("sed -i '$d' /etc/rheo/rheo.toml && systemctl reload rheod")
+
+
 def killed(container):
     before = container.run("rheoctl --json stats datapath.seen_packets")
     container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
@@ -189,7 +198,7 @@ def stops(container):
 
 
 CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
-         "killed": killed, "watchdog": watchdog, "stops": stops}
+         "reloads": reloads, "killed": killed, "watchdog": watchdog, "stops": stops}
 
 
 def main():

@@ -10,7 +10,9 @@
 #include "daemon/app/args.h"
 #include "daemon/app/counter_list.h"
 #include "daemon/app/live_table.h"
+#include "daemon/app/read_settings.h"
 #include "daemon/app/run_directory.h"
+#include "daemon/app/service_state.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
 
@@ -191,6 +193,33 @@ TEST_F(RunDirectoryTest, ALockThatIsALinkIsNotFollowed) {
   fs::create_symlink(folder_ / "precious", folder_ / "lock");
   EXPECT_FALSE(RunDirectory::claim(folder_));
   EXPECT_EQ(fs::file_size(folder_ / "precious"), 4U);
+}
+
+TEST(Reload, ASectionThatCannotChangeIsNamed) {
+  const Config running;
+  Config wanted;
+  wanted.daemon.log_level = LogLevel::debug;
+  EXPECT_THAT(sections_for_restart(running, wanted), testing::IsEmpty());
+  wanted.daemon.run_directory = "/elsewhere";
+  wanted.interfaces.include = {"eth0"};
+  wanted.datapath.fragments = 7;
+  wanted.tunnels.gre = false;
+  wanted.flow.max_flows = 7;
+  wanted.resource.attributes["a"] = std::string("b");
+  wanted.exporters.json["x"] = {.path = "/x"};
+  EXPECT_THAT(
+      sections_for_restart(running, wanted),
+      ElementsAre("[daemon]", "[interfaces]", "[datapath]", "[tunnels]", "[flow]", "[resource]", "[export]"));
+}
+
+TEST(ServiceState, TheStatusLineCounts) {
+  DaemonStatus status;
+  status.interfaces.resize(3);
+  status.exporters.resize(1);
+  status.active_flows = 12'403;
+  EXPECT_EQ(service_status(status), "metering 3 interfaces, 12,403 flows, 1 exporter");
+  status.active_flows = 1'000'007;
+  EXPECT_THAT(service_status(status), HasSubstr("1,000,007 flows"));
 }
 
 }  // namespace
