@@ -58,8 +58,11 @@ void Attachments::inherit_links() {
     auto link = pins_->get(name);
     if (link && direction && ifindex != 0 && tcx_ifindex(link->get(), *direction) == ifindex)
       inherited_.emplace(Place{ifindex, *direction}, *std::move(link));
-    else
-      pins_->unpin(name);  // its interface is gone, or it is not a link of ours
+    else {
+      if (link && direction && ifindex != 0)
+        detach_tcx(link->get());  // its interface is gone, or in another namespace
+      pins_->unpin(name);
+    }
   }
 }
 

@@ -2,6 +2,11 @@
 #include "daemon/datapath/tcx_link.h"
 
 #include <bpf/bpf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 
 #include "daemon/datapath/refusal.h"
 
@@ -26,6 +31,35 @@ struct TcxLinkInfo {
 
 bpf_attach_type attach_type(Direction direction) {
   return static_cast<bpf_attach_type>(direction == Direction::ingress ? kTcxIngress : kTcxEgress);
+}
+
+/// The first bytes of bpf_attr, with its member `query`.
+struct ProgramQuery {
+  __u32 ifindex;
+  __u32 attach_type;
+  __u32 query_flags;
+  __u32 attach_flags;
+  __u64 program_ids;
+  __u32 count;
+  __u32 padding;
+  __u64 program_attach_flags;
+  __u64 link_ids;
+  __u64 link_attach_flags;
+  __u64 revision;
+};
+
+/// A link whose interface has moved to another namespace tells the number that it has there.
+bool is_here(const TcxLinkInfo& info) {
+  std::array<__u32, 64> programs{};  // the kernel's limit of one hook
+  std::array<__u32, 64> links{};
+  ProgramQuery query{};
+  query.ifindex = info.ifindex;
+  query.attach_type = info.attach_type;
+  query.program_ids = reinterpret_cast<__u64>(programs.data());
+  query.link_ids = reinterpret_cast<__u64>(links.data());
+  query.count = programs.size();
+  if (::syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) != 0) return false;
+  return std::find(links.begin(), links.end(), info.id) != links.end();
 }
 
 }  // namespace
@@ -53,7 +87,7 @@ std::uint32_t tcx_ifindex(int link_fd, Direction direction) {
   __u32 size = sizeof info;
   if (bpf_obj_get_info_by_fd(link_fd, &info, &size) != 0) return 0;
   if (info.type != kLinkTypeTcx || info.attach_type != static_cast<__u32>(attach_type(direction))) return 0;
-  return info.ifindex;
+  return info.ifindex != 0 && is_here(info) ? info.ifindex : 0;
 }
 
 void detach_tcx(int link_fd) { bpf_link_detach(link_fd); }

@@ -20,7 +20,8 @@ Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction dir
 /// Exchanges the program of a link; each packet meets either the old or the new one.
 Status update_tcx(int link_fd, int program_fd);
 
-/// The interface that a link is on: 0 if it is gone, or this is no TCX link of that direction.
+/// The interface of this network namespace that a link is on: 0 if it is gone, or moved to another namespace,
+/// or this is no TCX link of that direction.
 std::uint32_t tcx_ifindex(int link_fd, Direction direction);
 
 /// At once, also while a pin or another descriptor still holds the link.

@@ -38,6 +38,30 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v2")) << run("find " + folder_);
 }
 
+TEST_P(DatapathHooks, AnotherInterfaceOfTheSameNumberIsNotTakenForTheOneThatMoved) {
+  kill_child(start_child(options_, {"veth_a"}));
+  const std::string index = std::to_string(index_of("veth_a"));
+  const std::string away = "rheo-away-" + std::to_string(::getpid());
+  ASSERT_EQ(::mount("tmpfs", "/run", "tmpfs", 0, nullptr), 0);
+  run("ip netns add " + away + " && ip link set veth_a netns " + away);
+  run("ip link add veth_c index " + index + " type veth peer name veth_d");
+  run("ip link set veth_c up && ip link set veth_d up");
+  {
+    auto datapath = load();
+    ASSERT_TRUE(datapath);
+    const Status attached = datapath->attach(target("veth_c"));
+    ASSERT_TRUE(attached) << attached.error().what;
+    datapath->detach_unwanted();
+    send_udp("veth_c", 10, 1);
+    EXPECT_EQ(datapath->counters().seen_packets, 10U);
+    datapath->detach_all();
+    datapath->remove_pins();
+  }
+  expect_bare("veth_c");
+  run("ip netns delete " + away);
+  ::umount("/run");
+}
+
 TEST_P(DatapathHooks, NoPacketIsMissedOrCountedTwiceWhileTakingOver) {
   constexpr std::uint64_t kPackets = 200'000;
   LinkTarget only_egress = target("veth_a");
