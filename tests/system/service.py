@@ -84,6 +84,7 @@ class Container:
         return done.stdout + done.stderr
 
     def end(self):
+        self.leader = self.leader or self._find_leader(self.process.pid)  # also of a boot that failed half way
         if self.leader:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.leader, signal.SIGKILL)
