@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "daemon/app/counter_list.h"
@@ -15,6 +16,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/config/load_config.h"
+#include "netlink/links.h"
 #include "netlink/listeners.h"
 
 namespace rheo {
@@ -27,6 +29,21 @@ struct CloseLoop {
   void operator()(sd_event* loop) const { ::sd_event_unref(loop); }
 };
 using EventLoop = std::unique_ptr<sd_event, CloseLoop>;
+
+/// Who names an interface on the command line means one that is there; the configuration may name one that
+/// appears later.
+Status all_are_there(const std::vector<std::string>& named) {
+  if (named.empty()) return Done{};
+  auto links = dump_links();
+  if (!links) return forward(std::move(links));
+  for (const std::string& name : named) {
+    const auto pattern = InterfacePattern::parse(name);
+    if (!pattern || !pattern->is_name()) continue;
+    if (std::ranges::none_of(*links, [&](const auto& entry) { return pattern->matches(entry.second); }))
+      return failure("interface " + name + ": there is none of this name", std::errc::no_such_device);
+  }
+  return Done{};
+}
 
 std::unexpected<Error> loop_error(int result) { return errno_error("main loop", -result); }
 
@@ -81,6 +98,7 @@ Daemon::Daemon(const Config& config, Args args, RunDirectory directory)
       service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
 
 Status Daemon::build() {
+  if (Status there = all_are_there(args_.interfaces); !there) return there;
   auto interfaces = LinkFollower::open(config_.interfaces, links_);
   if (!interfaces) return forward(std::move(interfaces));
   interfaces_ = *std::move(interfaces);

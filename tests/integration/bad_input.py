@@ -75,7 +75,7 @@ def expect_nothing_left(namespace, before, rheod):
     expect_equal(pins(rheod.folder / "bpf"), [], "left pinned")
 
 
-def refuse(rig, case, sentence, before_exec=None, status=None, text=None, **sections):
+def refuse(rig, case, sentence, before_exec=None, status=None, text=None, options=(), **sections):
     """rheod must end by itself, saying one line that matches `sentence`."""
     near, _ = rig.pair()
     rheod = rig.rheod(near, case, **{"interfaces": {"include": ["east"]}, **sections})
@@ -84,7 +84,7 @@ def refuse(rig, case, sentence, before_exec=None, status=None, text=None, **sect
     if text is not None:
         rheod.config.write_text(text)
     before = attached(near)
-    process = near.start([Rig.programs / "rheod", "--config", rheod.config], before_exec=before_exec,
+    process = near.start([Rig.programs / "rheod", "--config", rheod.config, *options], before_exec=before_exec,
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, said = process.communicate(timeout=20)
@@ -120,6 +120,8 @@ def main():
     rig = Rig()
     with rig.case("unknown interface") as case:
         unknown_interface(rig, case)
+    with rig.case("unknown interface, on the command line") as case:
+        refuse(rig, case, r"interface nosuch0: there is none", options=("--interface", "nosuch0"))
     with rig.case("a pattern of interfaces that is none") as case:
         refuse(rig, case, r"rheo\.toml:2\b.*interfaces\.include.*regular expression", status=EXIT_CONFIG,
                text="[interfaces]\ninclude = [\"/(/\"]\n")
