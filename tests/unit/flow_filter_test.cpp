@@ -19,7 +19,7 @@ Address mapped(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
 
 LinkTable links() {
   LinkTable table;
-  table[7] = Link{.index = 7, .name = "eth0"};
+  table[7] = {.index = 7, .name = "eth0", .kind = {}};
   return table;
 }
 
