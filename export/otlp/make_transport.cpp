@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "daemon/base/unique_fd.h"
+#include "daemon/base/read_file.h"
 #include "export/otlp/transport.h"
 
 namespace rheo {
@@ -11,21 +7,9 @@ namespace rheo {
 Result<std::string> read_pem(std::string_view setting, const std::string& path) {
   constexpr std::size_t kMaxPem = 4U << 20U;
   const std::string what = std::string(setting) + " " + path;
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat status{};
-  if (!fd || ::fstat(fd.get(), &status) != 0) return errno_error(what);
-  if (!S_ISREG(status.st_mode)) return failure(what + ": not a regular file");
-  std::string text(kMaxPem, '\0');
-  std::size_t filled = 0;
-  while (filled < text.size()) {
-    const ssize_t got = ::read(fd.get(), text.data() + filled, text.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno_error(what);
-    if (got == 0) break;
-    filled += static_cast<std::size_t>(got);
-  }
-  text.resize(filled);
-  if (text.find("-----BEGIN ") == std::string::npos) return failure(what + ": not a PEM file");
+  auto text = read_file(what, path, kMaxPem);
+  if (!text) return text;
+  if (text->find("-----BEGIN ") == std::string::npos) return failure(what + ": not a PEM file");
   return text;
 }
 
