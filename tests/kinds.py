@@ -195,7 +195,9 @@ class Kinds:
                                                          output, re.M)]
         if code != 0 and not any(outcome.status == "failed" for outcome in found):
             found.append(Outcome("failed", script.stem, f"exit {code}: {last_line(output)}"))
-        print("\n".join(f"   {o.status}: {o.name} {o.reason}" for o in found if o.status != "passed"), flush=True)
+        for outcome in found:
+            if outcome.status != "passed":
+                print(f"   {outcome.status}: {outcome.name} {outcome.reason}", flush=True)
         return found or [Outcome("failed", script.stem, "reported nothing")]
 
     def fuzz(self):
