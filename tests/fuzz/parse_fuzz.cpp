@@ -41,7 +41,7 @@ void check(const parse_input& in, const parsed_packet& packet) {
   hot_row row;
   row_start(&row, packet.word, &packet, 1);
   row_add(&row, &packet, &counted, HOOK_INGRESS, 1);
-  require(row_has_key(&row, packet.word));
+  require(row_has_key(&row, packet.word, key.kind & KIND_IPV6));
 }
 
 }  // namespace
