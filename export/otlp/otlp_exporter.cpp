@@ -63,6 +63,7 @@ Status OtlpExporter::open() {
   if (!opened) return forward(std::move(opened));
   spool_ = *std::move(opened);
   spooled_ = spool_->records();
+  note_damage();
   return Done{};
 }
 
@@ -144,6 +145,7 @@ void OtlpExporter::send_spooled() {
   const std::uint64_t until = monotonic_ns() + kNanosecondsPerSecond;
   while (!spool_->empty() && monotonic_ns() < until && monotonic_ns() >= retry_at_ns_) {
     const auto oldest = spool_->oldest();
+    note_damage();
     if (!oldest) continue;
     OtlpAnswer answer =
         transport_->send(OtlpSignal::traces, std::as_bytes(std::span<const char>(oldest->bytes)));
@@ -164,6 +166,22 @@ void OtlpExporter::send_spooled() {
     if (spool_->empty() && std::exchange(away_, false))
       notice_ = fmt::format("{} is there again, the spool is sent", options_.transport.endpoint.text);
   }
+}
+
+/// What the disk did not keep is lost, and said.
+void OtlpExporter::note_damage() {
+  const SpoolDamage damage = spool_->take_damage();
+  if (damage.lost.records == 0 && damage.unreadable == 0) return;
+  spooled_ = spool_->records();
+  {
+    const std::scoped_lock lock(losses_mutex_);
+    late_losses_.records += damage.lost.records;
+    late_losses_.counts += damage.lost.counts;
+  }
+  notice_ = fmt::format("spool {}: damaged on the disk; {} records are counted as lost",
+                        options_.spool.folder, damage.lost.records);
+  if (damage.unreadable > 0)
+    notice_ += fmt::format(", the least it can be: {} octets cannot be read", damage.unreadable);
 }
 
 /// As the lane does without a spool: after the receiver's wish, else after a second, doubled up to a minute.

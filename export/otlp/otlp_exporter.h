@@ -65,6 +65,7 @@ class OtlpExporter final : public Exporter {
   Status write_to_spool(const FlowBatch& batch, std::span<const std::byte> request);
   Status write_with_spool(const FlowBatch& batch, std::span<const std::byte> request);
   void send_spooled();
+  void note_damage();
   void put_off(const OtlpAnswer& answer);
   void send_metrics();
   Status failed(const FlowBatch& batch, const OtlpAnswer& answer);

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -219,6 +222,31 @@ TEST_F(OtlpExporterTest, APartialSuccessIsCountedAndToldOncePerCause) {
   ASSERT_TRUE(exporter->write(batch(5, 15)));
   EXPECT_THAT(exporter->take_notice(), HasSubstr("warns: a warning"));
   EXPECT_EQ(exporter->records_rejected(), 9U);
+}
+
+TEST_F(OtlpExporterTest, WhatTheDiskDidNotKeepIsLostAndSaid) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "rheo-otlp-XXXXXX").string();
+  auto settings = options();
+  settings.spool = {.folder = std::string(::mkdtemp(pattern.data())) + "/spool", .limit = 1U << 20U};
+  receiver_.answer({grpc::StatusCode::UNAVAILABLE, ""});
+  {
+    const auto exporter = make(settings);
+    ASSERT_TRUE(exporter->open());
+    ASSERT_TRUE(exporter->write(batch(2)));
+    EXPECT_EQ(exporter->records_spooled(), 2U);
+  }
+  std::fstream(settings.spool.folder + "/0000000000000000").seekp(200).put('?').put('!');
+  receiver_.answer(grpc::Status::OK);
+  const auto exporter = make(settings);
+  ASSERT_TRUE(exporter->open());
+  EXPECT_EQ(exporter->records_spooled(), 2U);
+  ASSERT_TRUE(exporter->idle());
+  EXPECT_THAT(exporter->take_notice(), HasSubstr("damaged on the disk; 2 records are counted as lost"));
+  EXPECT_EQ(exporter->late_losses().records, 2U);
+  EXPECT_EQ(exporter->late_losses().counts.packets, 2 * record_counts(tcp_record()).packets);
+  EXPECT_EQ(exporter->records_spooled(), 0U);
+  EXPECT_EQ(receiver_.requests().size(), 1U) << "the one before the damage";
+  std::filesystem::remove_all(pattern);
 }
 
 TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <zlib.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -27,14 +29,34 @@ class SpoolTest : public ::testing::Test {
   }
   ~SpoolTest() override { fs::remove_all(base_); }
 
-  std::unique_ptr<Spool> open(std::uint64_t limit = kLarge) {
-    auto opened = Spool::open({.folder = folder_.string(), .limit = limit});
+  std::unique_ptr<Spool> open(std::uint64_t limit = kLarge, const std::string& boot = "") {
+    auto opened = Spool::open({.folder = folder_.string(), .limit = limit, .boot_id = boot});
     EXPECT_TRUE(opened) << opened.error().what;
     return opened ? *std::move(opened) : nullptr;
   }
   static Status append(Spool& spool, const std::string& text, std::uint64_t records = 1) {
-    return spool.append(std::as_bytes(std::span<const char>(text)), records,
-                        {.packets = 10 * records, .l3_bytes = 5, .l2_bytes = 7});
+    return spool.append(octets(text), records, {.packets = 10 * records, .l3_bytes = 5, .l2_bytes = 7});
+  }
+  /// Two requests, of one record and of three, as the octets of the one file that has them.
+  std::string two_requests() {
+    {
+      const auto spool = open();
+      EXPECT_TRUE(append(*spool, "one", 1));
+      EXPECT_TRUE(append(*spool, "two, longer", 3));
+    }
+    std::ifstream whole(files().at(0), std::ios::binary);
+    return {std::istreambuf_iterator<char>(whole), {}};
+  }
+  /// Of the first of them.
+  static std::size_t first_size() { return pack_spool_entry(octets("one"), 1, {}, "").size(); }
+  static std::span<const std::byte> octets(std::string_view text) {
+    return std::as_bytes(std::span<const char>(text));
+  }
+  /// Instead of all that is there.
+  void put_file(const std::string& bytes) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ofstream(folder_ / "0000000000000000", std::ios::binary) << bytes;
   }
   /// Takes everything out.
   static std::vector<std::string> drain(Spool& spool) {
@@ -93,51 +115,101 @@ TEST_F(SpoolTest, SurvivesTheProcessWithoutRepeatingWhatIsDone) {
   EXPECT_TRUE(open()->empty());
 }
 
-// At every length: the whole requests before the cut are there, no more, and the spool goes on.
-TEST_F(SpoolTest, IgnoresATailThatWasCutOff) {
-  {
-    const auto spool = open();
-    ASSERT_TRUE(append(*spool, "one"));
-    ASSERT_TRUE(append(*spool, "two"));
-  }
-  const fs::path file = files().at(0);
-  std::ifstream whole(file, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(whole), {}};
-  const std::size_t first = bytes.size() / 2;
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    std::ofstream(file, std::ios::binary) << bytes.substr(0, size);
-    const auto spool = open();
-    ASSERT_TRUE(append(*spool, "new"));
-    if (size < first)
-      EXPECT_THAT(drain(*spool), ElementsAre("new")) << size;
-    else
-      EXPECT_THAT(drain(*spool), ElementsAre("one", "new")) << size;
+// At every length: the whole requests before the cut are there, no more, and the spool goes on. In the same
+// boot the queue still has the records of the last; after another they are lost, counted where the head is
+// whole.
+TEST_F(SpoolTest, ATailThatWasCutOffIsLostWithTheQueueOnly) {
+  const std::string bytes = two_requests();
+  for (const char* boot : {"", "another"}) {
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+      put_file(bytes.substr(0, size));
+      const auto spool = open(kLarge, boot);
+      const SpoolDamage damage = spool->take_damage();
+      const std::size_t begun = size < first_size() ? 0 : first_size();
+      const bool head_is_whole = size - begun >= sizeof(SpoolHead);
+      const std::uint64_t torn = begun == 0 ? 1 : 3;
+      EXPECT_EQ(damage.lost.records, head_is_whole && *boot != '\0' ? torn : 0U) << size;
+      EXPECT_EQ(damage.lost.counts.packets, damage.lost.records * 10) << size;
+      EXPECT_EQ(damage.unreadable, head_is_whole ? 0U : size - begun) << size;
+      if (size % 8 != 0) continue;  // a sync of the disk for each
+      ASSERT_TRUE(append(*spool, "new"));
+      if (begun == 0)
+        EXPECT_THAT(drain(*spool), ElementsAre("new")) << size;
+      else
+        EXPECT_THAT(drain(*spool), ElementsAre("one", "new")) << size;
+    }
   }
 }
 
-TEST_F(SpoolTest, IgnoresWhatIsDamaged) {
-  {
-    const auto spool = open();
-    ASSERT_TRUE(append(*spool, "one"));
-    ASSERT_TRUE(append(*spool, "two"));
-  }
-  const fs::path file = files().at(0);
-  std::ifstream whole(file, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(whole), {}};
+// Any single wrong octet: every record is given back or counted as lost.
+TEST_F(SpoolTest, WhatIsDamagedIsCounted) {
+  const std::string bytes = two_requests();
   for (std::size_t at = 0; at < bytes.size(); ++at) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     std::string wrong = bytes;
     wrong[at] = static_cast<char>(wrong[at] ^ 0x41);
-    std::ofstream(file, std::ios::binary) << wrong;
-    for (const std::string& text : drain(*open())) EXPECT_TRUE(text == "one" || text == "two") << at;
+    put_file(wrong);
+    const auto spool = open();
+    std::uint64_t records = 0;
+    for (const std::string& text : drain(*spool)) {
+      ASSERT_TRUE(text == "one" || text == "two, longer") << at;
+      records += text == "one" ? 1 : 3;
+    }
+    const SpoolDamage damage = spool->take_damage();
+    EXPECT_EQ(records + damage.lost.records, 4U) << at;
+    EXPECT_EQ(damage.lost.counts.packets, damage.lost.records * 10) << at;
+    EXPECT_EQ(damage.unreadable, 0U) << at;
+    EXPECT_EQ(spool->take_damage().lost.records, 0U) << "told twice";
   }
-  std::ofstream(folder_ / "0000000000000009", std::ios::binary) << std::string(5'000, '\xff');
+}
+
+TEST_F(SpoolTest, WithoutAReadableHeadTheLossIsTheLeastItCanBe) {
+  std::string bytes = two_requests();
+  for (const std::size_t at : {std::size_t{20}, first_size() - 20})
+    bytes[at] = 'x';  // both heads of the first
+  put_file(bytes);
+  const auto spool = open();
+  EXPECT_THAT(drain(*spool), ElementsAre("two, longer"));
+  const SpoolDamage damage = spool->take_damage();
+  EXPECT_EQ(damage.lost.records, 0U);
+  EXPECT_EQ(damage.unreadable, first_size());
+
+  put_file(std::string(5'000, '\xff'));
   std::ofstream(folder_ / "notes") << "not ours";
-  EXPECT_TRUE(open()->empty());
+  const auto other = open();
+  EXPECT_TRUE(other->empty());
+  EXPECT_EQ(other->take_damage().unreadable, 5'000U);
   EXPECT_TRUE(fs::exists(folder_ / "notes"));
+}
+
+// Who can write the file can also make its sums right.
+TEST_F(SpoolTest, OctetsThatUnpackToNothingAreDamageWhateverTheirSum) {
+  const std::string good = two_requests();
+  for (const std::uint32_t size : {0U, 2U, 4U, 64U << 20U}) {
+    SpoolHead head;
+    std::memcpy(&head, good.data(), sizeof head);
+    head.size = size;  // instead of 3
+    head.sum = static_cast<std::uint32_t>(
+        ::crc32(0, reinterpret_cast<const Bytef*>(&head), offsetof(SpoolHead, sum)));
+    std::string bytes = good;
+    std::memcpy(bytes.data(), &head, sizeof head);
+    put_file(bytes);
+    const auto spool = open();
+    EXPECT_THAT(drain(*spool), ElementsAre("two, longer")) << size;
+    EXPECT_EQ(spool->take_damage().lost.records, 1U) << size;
+  }
+}
+
+TEST_F(SpoolTest, WhatIsDoneStaysDoneWhenAHeadIsDamaged) {
+  two_requests();
+  {
+    const auto spool = open();
+    ASSERT_TRUE(spool->oldest());
+    spool->pop();
+  }
+  std::fstream(files().at(0), std::ios::in | std::ios::out | std::ios::binary).put('x');
+  const auto spool = open();
+  EXPECT_THAT(drain(*spool), ElementsAre("two, longer"));
+  EXPECT_EQ(spool->take_damage().lost.records, 0U);
 }
 
 TEST_F(SpoolTest, IsBoundedAndFreesWhatIsDone) {
