@@ -66,7 +66,7 @@ void Outbox::wake() {
 Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name, std::uint64_t queue) {
   if (name.empty() || name.size() >= kLaneNameBytes)
     return failure("lane \"" + std::string(name) + "\": a name has 1 to 47 characters");
-  if (queue == 0 || queue > capacity()) queue = capacity();
+  queue = queue_of(queue);
   LaneSlot* slot = find_lane(file_, name);
   if (slot == nullptr) {
     auto made = make_lane(name);

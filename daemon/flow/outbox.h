@@ -57,9 +57,13 @@ class Outbox {
   /// Wakes waiting lanes. Collector's thread, once a batch.
   void wake();
 
-  /// The lane's place of an earlier process, or a new one at head(). `queue`: how many records may wait for
-  /// it, 0 or more than the capacity: the capacity. Fails when kMaxLanes names are taken, or the name is too
-  /// long. Before the lanes run.
+  /// How many records a queue of this length holds: 0 and more than the capacity mean the capacity.
+  std::uint64_t queue_of(std::uint64_t length) const {
+    return length == 0 || length > capacity() ? capacity() : length;
+  }
+
+  /// The lane's place of an earlier process, or a new one at head(). `queue`: as in queue_of(). Fails when
+  /// kMaxLanes names are taken, or the name is too long. Before the lanes run.
   Result<std::unique_ptr<OutboxCursor>> open_cursor(std::string_view name, std::uint64_t queue = 0);
 
   /// Forgets the lanes that are not in `names`. Before the lanes run.

@@ -111,6 +111,12 @@ TEST_F(OutboxTest, MoreThanTheQueueHoldsIsLostOldestFirstAndCountedExactly) {
   EXPECT_EQ(batch.size(), 131U) << "a short queue is its lane's own";
 }
 
+TEST_F(OutboxTest, AQueueIsNeverLongerThanTheOutbox) {
+  EXPECT_EQ(outbox_.queue_of(0), outbox_.capacity());
+  EXPECT_EQ(outbox_.queue_of(100), 100U);
+  EXPECT_EQ(outbox_.queue_of(32'768), outbox_.capacity());
+}
+
 TEST_F(OutboxTest, WhatALaneGivesUpIsCounted) {
   auto lane = cursor();
   put(5);
