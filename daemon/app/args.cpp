@@ -8,11 +8,15 @@
 namespace rheo {
 namespace {
 
-constexpr option kOptions[] = {
-    {"config", required_argument, nullptr, 'c'},    {"check", no_argument, nullptr, 'k'},
-    {"replay", required_argument, nullptr, 'r'},    {"ipfix", required_argument, nullptr, 'x'},
-    {"interface", required_argument, nullptr, 'i'}, {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'V'},         {nullptr, 0, nullptr, 0}};
+constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
+                               {"check", no_argument, nullptr, 'k'},
+                               {"replay", required_argument, nullptr, 'r'},
+                               {"ipfix", required_argument, nullptr, 'x'},
+                               {"interface", required_argument, nullptr, 'i'},
+                               {"detach", no_argument, nullptr, 'd'},
+                               {"help", no_argument, nullptr, 'h'},
+                               {"version", no_argument, nullptr, 'V'},
+                               {nullptr, 0, nullptr, 0}};
 
 /// What getopt_long refused: a word of two dashes, or one of the letters behind a single one.
 std::string refused(const char* word) {
@@ -41,6 +45,9 @@ Result<Args> parse_args(int argc, char* argv[]) {
       case 'x':
         args.ipfix_endpoint = optarg;
         break;
+      case 'd':
+        args.detach = true;
+        break;
       case 'i':
         args.interfaces.emplace_back(optarg);
         break;
@@ -58,6 +65,8 @@ Result<Args> parse_args(int argc, char* argv[]) {
   }
   if (optind < argc)
     return failure(std::string(argv[optind]) + ": rheod takes options only; see rheod --help");
+  if (args.detach && (args.check_only || args.replay_path || !args.interfaces.empty()))
+    return failure("--detach: together with --config only; see rheod --help");
   if (args.ipfix_endpoint && !args.replay_path)
     return failure("--ipfix: only together with --replay; see rheod --help");
   return args;
@@ -75,6 +84,7 @@ const char* usage() {
          "                        configured exporters\n"
          "  -i, --interface NAME  meter this interface (a shell pattern) instead of the configured ones;\n"
          "                        may be repeated\n"
+         "      --detach          remove what a rheod that is gone left in the kernel\n"
          "  -h, --help            this text\n"
          "  -V, --version         the version\n"
          "\n"

@@ -16,6 +16,7 @@ struct Args {
   std::optional<std::string> ipfix_endpoint;  // of a replay: instead of the configured exporters
   std::vector<std::string> interfaces;        // instead of [interfaces]; empty: as configured
   bool check_only = false;
+  bool detach = false;
   bool help = false;
   bool version = false;
 };

@@ -69,6 +69,11 @@ int on_timer(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
   return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+void log_notes(const DatapathNotes& notes) {
+  for (const DatapathNote& note : notes)
+    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
+}
+
 const char* hook_text(const Datapath& datapath) { return datapath.hook() == Hook::tcx ? "tcx" : "clsact"; }
 
 /// Whoever configures nothing wants to see something: a terminal has the live table, the journal nothing.
@@ -82,7 +87,13 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const Args& 
   auto directory = RunDirectory::claim(config.daemon.run_directory);
   if (!directory) return forward(std::move(directory));
 
-  auto daemon = std::make_unique<Daemon>(config, args, *std::move(directory));
+  auto pin_lock = PinLock::take(config.daemon.pin_directory);
+  if (!pin_lock) {
+    directory->clear();
+    return forward(std::move(pin_lock));
+  }
+
+  auto daemon = std::make_unique<Daemon>(config, args, *std::move(directory), *std::move(pin_lock));
   if (auto built = daemon->build(); !built) {
     daemon->stop();
     return forward(std::move(built));
@@ -90,11 +101,12 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const Args& 
   return daemon;
 }
 
-Daemon::Daemon(const Config& config, Args args, RunDirectory directory)
+Daemon::Daemon(const Config& config, Args args, RunDirectory directory, PinLock pin_lock)
     : config_(config),
       args_(std::move(args)),
       log_level_(config.daemon.log_level),
       directory_(std::move(directory)),
+      pin_lock_(std::move(pin_lock)),
       service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
 
 Status Daemon::build() {
@@ -129,8 +141,7 @@ Status Daemon::load_datapath() {
   auto loaded = Datapath::load(options);
   if (!loaded) return forward(std::move(loaded));
   datapath_ = *std::move(loaded);
-  for (const DatapathNote& note : datapath_->notes())
-    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
+  log_notes(datapath_->notes());
   if (*outdated == nullptr) table_->recover(*datapath_, monotonic_ns());
   return Done{};
 }
@@ -154,7 +165,7 @@ Status Daemon::meter() {
                                       .live_flows = live ? kLiveFlows : 0});
   collector_->take_leftovers();
   if (auto attached = interfaces_->start(*datapath_); !attached) return attached;
-  datapath_->detach_unwanted();
+  log_notes(datapath_->remove_orphans());
   losses_.emplace(counters());
   if (auto started = collector_->start(); !started) return started;
 
@@ -239,6 +250,7 @@ void Daemon::stop() {
       log::warning("{} flows and {} records are not exported, they stay in {}/flows for the next start",
                    left.active_flows, left.outbox_pending, directory_.path());
   }
+  pin_lock_.clear();
   directory_.clear();
 }
 

@@ -20,6 +20,7 @@
 #include "daemon/base/snapshot.h"
 #include "daemon/config/config.h"
 #include "daemon/datapath/datapath.h"
+#include "daemon/datapath/pin_lock.h"
 #include "daemon/flow/flow_table.h"
 
 namespace rheo {
@@ -29,7 +30,7 @@ class Daemon {
   /// Everything running, or nothing left behind. Signals are blocked already.
   static Result<std::unique_ptr<Daemon>> start(const Config& config, const Args& args);
 
-  Daemon(const Config& config, Args args, RunDirectory directory);
+  Daemon(const Config& config, Args args, RunDirectory directory, PinLock pin_lock);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
@@ -62,6 +63,7 @@ class Daemon {
   const Args args_;
   LogLevel log_level_;  // as the settings last had it
   RunDirectory directory_;
+  PinLock pin_lock_;
   Snapshot<LinkTable> links_;
   Snapshot<Listeners> listeners_;
   Snapshot<MeteringCounters> metering_;

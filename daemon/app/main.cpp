@@ -10,6 +10,7 @@
 
 #include "daemon/app/args.h"
 #include "daemon/app/daemon.h"
+#include "daemon/app/detach_run.h"
 #include "daemon/app/read_settings.h"
 #include "daemon/app/replay_run.h"
 #include "daemon/app/settings.h"
@@ -55,6 +56,11 @@ int run_daemon(const Config& config, const Args& args) {
   return EXIT_SUCCESS;
 }
 
+int detach(const Config& config) {
+  if (const Status detached = run_detach(config); !detached) return complain(detached.error());
+  return EXIT_SUCCESS;
+}
+
 int replay(const std::string& path, Config config) {
   ::signal(SIGPIPE, SIG_IGN);
   if (config.exporters.empty()) config.exporters.json["stdout"] = {.path = "-"};
@@ -73,6 +79,7 @@ int run(int argc, char* argv[]) {
   if (!config) return EX_CONFIG;
   if (args->check_only) return EXIT_SUCCESS;
   log::set_threshold(threshold_of(config->daemon.log_level));
+  if (args->detach) return detach(*config);
   return args->replay_path ? replay(*args->replay_path, *config) : run_daemon(*config, *args);
 }
 

@@ -51,11 +51,19 @@ Result<RunDirectory> RunDirectory::claim(const std::string& path) {
   auto lock = take_lock(name);
   if (!lock) return forward(std::move(lock), "run directory " + path);
   directory.lock_ = *std::move(lock);
+  directory.give_to_owner(directory.lock_.get());
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(directory.lock_.get(), 0) != 0 ||
       ::pwrite(directory.lock_.get(), pid.data(), pid.size(), 0) < 0)
     return errno_error("run directory " + path + ": write " + name);
   return directory;
+}
+
+void RunDirectory::give_to_owner(int fd) const {
+  struct stat folder{};
+  if (::geteuid() != 0 || ::stat(path_.c_str(), &folder) != 0) return;
+  // Where that fails, the next start says what it cannot open.
+  [[maybe_unused]] const int given = ::fchown(fd, folder.st_uid, folder.st_gid);
 }
 
 void RunDirectory::clear() {

@@ -16,6 +16,9 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
 
+  /// A file made here by root belongs to the folder's owner: the service's own user has to open it.
+  void give_to_owner(int fd) const;
+
   /// Nothing is to be kept: removes the lock file and, if we made it and it is empty, the folder.
   void clear();
 

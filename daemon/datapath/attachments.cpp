@@ -5,38 +5,21 @@
 #include <net/if.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <optional>
 
+#include "daemon/base/fault_point.h"
 #include "daemon/datapath/clsact_filter.h"
 #include "daemon/datapath/tcx_link.h"
 
 namespace rheo {
 namespace {
 
-constexpr std::string_view kLinkPrefix = "link_";
-constexpr std::string_view kQdiscPrefix = "qdisc_";
-constexpr std::array kDirections = {Direction::ingress, Direction::egress};
-
-std::string link_pin(std::uint32_t ifindex, Direction direction) {
-  return fmt::format("{}{}_{}", kLinkPrefix, ifindex, direction_name(direction));
-}
-
-std::string qdisc_mark(std::uint32_t ifindex) { return fmt::format("{}{}", kQdiscPrefix, ifindex); }
-
-/// The number at the beginning of `text`, which is cut off; 0 where there is none.
-std::uint32_t take_number(std::string_view& text) {
-  std::uint32_t number = 0;
-  const char* const end = std::from_chars(text.data(), text.data() + text.size(), number).ptr;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return number;
-}
-
-std::optional<Direction> direction_named(std::string_view name) {
-  for (const Direction direction : kDirections)
-    if (direction_name(direction) == name) return direction;
-  return std::nullopt;
+/// Every interface of the network namespace.
+template <class Visit>
+void for_each_interface(Visit&& visit) {
+  struct if_nameindex* const interfaces = ::if_nameindex();
+  if (interfaces == nullptr) return;
+  for (const struct if_nameindex* i = interfaces; i->if_index != 0; ++i) visit(i->if_index, i->if_name);
+  ::if_freenameindex(interfaces);
 }
 
 }  // namespace
@@ -51,26 +34,22 @@ Attachments::~Attachments() {
 }
 
 void Attachments::inherit_links() {
-  for (const std::string& name : pins_->names_beginning_with(kLinkPrefix)) {
-    std::string_view rest = std::string_view(name).substr(kLinkPrefix.size());
-    const std::uint32_t ifindex = take_number(rest);
-    const auto direction = direction_named(rest.substr(std::min<std::size_t>(1, rest.size())));
+  for (const std::string& name : pins_->names_beginning_with(kLinkPinPrefix)) {
+    const auto place = place_of_link_pin(name);
+    if (!place) continue;
     auto link = pins_->get(name);
-    if (link && direction && ifindex != 0 && tcx_ifindex(link->get(), *direction) == ifindex)
-      inherited_.emplace(Place{ifindex, *direction}, *std::move(link));
-    else {
-      if (link && direction && ifindex != 0)
-        detach_tcx(link->get());  // its interface is gone, or in another namespace
-      pins_->unpin(name);
+    if (link && tcx_ifindex(link->get(), place->direction) == place->ifindex) {
+      inherited_.emplace(*place, *std::move(link));
+      continue;
     }
+    if (link) detach_tcx(link->get());  // its interface is gone, or in another namespace
+    pins_->unpin(name);
   }
 }
 
 void Attachments::inherit_qdiscs() {
-  for (const std::string& name : pins_->names_beginning_with(kQdiscPrefix)) {
-    std::string_view rest = std::string_view(name).substr(kQdiscPrefix.size());
-    qdiscs_.insert(take_number(rest));
-  }
+  for (const std::string& name : pins_->names_beginning_with(kQdiscMarkPrefix))
+    if (const auto ifindex = ifindex_of_qdisc_mark(name)) qdiscs_.insert(*ifindex);
 }
 
 Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs) {
@@ -97,15 +76,19 @@ Status Attachments::attach_link(const Place& place, int program_fd) {
   detach_clsact(place.ifindex, place.direction);
   if (auto node = inherited_.extract(place); !node.empty()) links_.insert(std::move(node));
   if (const auto found = links_.find(place); found != links_.end()) {
-    if (update_tcx(found->second.get(), program_fd)) return Done{};
+    if (update_tcx(found->second.get(), program_fd)) {
+      RHEO_FAULT_POINT("link-updated");
+      return Done{};
+    }
     drop(links_, place);  // ENOLINK: the interface was deleted, and another has its number now
   }
   auto link = attach_tcx(program_fd, place.ifindex, place.direction);
   if (!link) return forward(std::move(link));
+  RHEO_FAULT_POINT("link-attached");
   if (pins_->usable()) {
-    if (auto pinned = pins_->pin(link_pin(place.ifindex, place.direction), link->get()); !pinned)
-      return pinned;
+    if (auto pinned = pins_->pin(link_pin(place), link->get()); !pinned) return pinned;
   }
+  RHEO_FAULT_POINT("link-pinned");
   links_.emplace(place, *std::move(link));
   return Done{};
 }
@@ -115,13 +98,16 @@ Status Attachments::attach_filter(const Place& place, int program_fd) {
   if (auto made = need_qdisc(place.ifindex); !made) return made;
   if (auto attached = attach_clsact(program_fd, place.ifindex, place.direction); !attached) return attached;
   filters_.insert(place);
+  RHEO_FAULT_POINT("filter-attached");
   return Done{};
 }
 
 Status Attachments::need_qdisc(std::uint32_t ifindex) {
   const bool new_mark =
       pins_->mark(qdisc_mark(ifindex));  // before it is made, so that a kill leaves none unmarked
+  RHEO_FAULT_POINT("qdisc-marked");
   auto made = create_clsact_qdisc(ifindex);
+  RHEO_FAULT_POINT("qdisc-made");
   if (made && *made)
     qdiscs_.insert(ifindex);
   else if (new_mark)
@@ -133,14 +119,19 @@ void Attachments::drop(Links& links, const Place& place) {
   const auto found = links.find(place);
   if (found == links.end()) return;
   detach_tcx(found->second.get());
-  pins_->unpin(link_pin(place.ifindex, place.direction));
+  RHEO_FAULT_POINT("link-detached");
+  pins_->unpin(link_pin(place));
+  RHEO_FAULT_POINT("link-unpinned");
   links.erase(found);
 }
 
 void Attachments::detach_place(const Place& place) {
   drop(links_, place);
   drop(inherited_, place);
-  if (filters_.erase(place) > 0) detach_clsact(place.ifindex, place.direction);
+  if (filters_.erase(place) > 0) {
+    detach_clsact(place.ifindex, place.direction);
+    RHEO_FAULT_POINT("filter-detached");
+  }
 }
 
 void Attachments::detach(std::uint32_t ifindex) {
@@ -174,21 +165,77 @@ void Attachments::detach_all() {
 }
 
 void Attachments::drop_filters_not_ours_now() {
-  struct if_nameindex* const interfaces = ::if_nameindex();
-  if (interfaces == nullptr) return;
-  for (const struct if_nameindex* i = interfaces; i->if_index != 0; ++i) {
+  for_each_interface([this](std::uint32_t ifindex, const char* /*name*/) {
     for (const Direction direction : kDirections)
-      if (!filters_.contains({i->if_index, direction})) detach_clsact(i->if_index, direction);
-  }
-  ::if_freenameindex(interfaces);
+      if (!filters_.contains({ifindex, direction}) && detach_clsact(ifindex, direction))
+        RHEO_FAULT_POINT("filter-dropped");
+  });
 }
 
 void Attachments::drop_qdisc_if_unused(std::uint32_t ifindex) {
-  for (const Direction direction : kDirections)
-    if (filters_.contains({ifindex, direction})) return;
+  if (holds_filters(ifindex)) return;
   if (qdiscs_.erase(ifindex) == 0) return;
   remove_empty_clsact_qdisc(ifindex);
+  RHEO_FAULT_POINT("qdisc-removed");
   pins_->unmark(qdisc_mark(ifindex));
+}
+
+std::vector<Place> Attachments::stale_links() const {
+  std::vector<Place> stale;
+  for (const std::string& name : pins_->names_beginning_with(kLinkPinPrefix)) {
+    const auto place = place_of_link_pin(name);
+    if (place && !links_.contains(*place)) stale.push_back(*place);
+  }
+  return stale;
+}
+
+void Attachments::drop_stale_links() {
+  for (const Place& place : stale_links()) {
+    if (inherited_.contains(place)) continue;
+    if (const auto link = pins_->get(link_pin(place)); link && tcx_is_link(link->get(), place.direction))
+      detach_tcx(link->get());
+    pins_->unpin(link_pin(place));
+  }
+}
+
+std::vector<Orphan> Attachments::orphaned_filters() const {
+  std::vector<Orphan> found;
+  for_each_interface([&](std::uint32_t ifindex, const char* name) {
+    for (const Direction direction : kDirections) {
+      if (!filters_.contains({ifindex, direction}) && has_our_filter(ifindex, direction))
+        found.push_back(
+            {"filter", fmt::format("{} {}", name, direction_name(direction)),
+             "a clsact filter of rheo's name, priority and handle that this rheod did not attach"});
+    }
+  });
+  return found;
+}
+
+std::vector<Orphan> Attachments::orphans() const {
+  std::vector<Orphan> found;
+  for (const Place& place : stale_links()) {
+    const auto link = pins_->get(link_pin(place));
+    char name[IF_NAMESIZE];
+    const bool counts = link && tcx_ifindex(link->get(), place.direction) == place.ifindex &&
+                        ::if_indextoname(place.ifindex, name) != nullptr;
+    found.push_back({"link", fmt::format("{}/{}", pins_->path(), link_pin(place)),
+                     counts ? fmt::format("a TCX link at {} {} that no rheod holds", name,
+                                          direction_name(place.direction))
+                            : "a TCX link whose interface is gone, or in another network namespace"});
+  }
+  for (Orphan& filter : orphaned_filters()) found.push_back(std::move(filter));
+  for (const std::string& name : pins_->names_beginning_with(kQdiscMarkPrefix)) {
+    const auto ifindex = ifindex_of_qdisc_mark(name);
+    if (ifindex && !(qdiscs_.contains(*ifindex) && holds_filters(*ifindex)))
+      found.push_back({"qdisc", fmt::format("{}/{}", pins_->path(), name),
+                       "the mark that rheod made that interface's clsact qdisc, which it does not use now"});
+  }
+  return found;
+}
+
+bool Attachments::holds_filters(std::uint32_t ifindex) const {
+  return std::ranges::any_of(kDirections,
+                             [&](Direction direction) { return filters_.contains({ifindex, direction}); });
 }
 
 }  // namespace rheo

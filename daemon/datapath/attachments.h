@@ -7,13 +7,15 @@
 #include <map>
 #include <set>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "daemon/base/result.h"
 #include "daemon/base/unique_fd.h"
 #include "daemon/datapath/options.h"
 #include "daemon/datapath/pin_directory.h"
+#include "daemon/datapath/pin_names.h"
 #include "daemon/datapath/programs.h"
+#include "daemon/model/orphan.h"
 
 namespace rheo {
 
@@ -33,14 +35,21 @@ class Attachments {
   void forget(std::uint32_t ifindex);
   void detach_all();
 
+  /// That interface's clsact qdisc was made by a rheod of another schema.
+  void adopt_qdisc(std::uint32_t ifindex) { qdiscs_.insert(ifindex); }
+
+  /// Links, filters and marks in the kernel that are not held here.
+  std::vector<Orphan> orphans() const;
+
+  /// Detaches and unpins links that are not held here, nor inherited.
+  void drop_stale_links();
+
  private:
-  struct Place {
-    std::uint32_t ifindex = 0;
-    Direction direction = Direction::ingress;
-    friend auto operator<=>(const Place&, const Place&) = default;
-  };
   using Links = std::map<Place, UniqueFd>;
 
+  std::vector<Place> stale_links() const;
+  std::vector<Orphan> orphaned_filters() const;
+  bool holds_filters(std::uint32_t ifindex) const;
   void inherit_links();
   void inherit_qdiscs();
   Status attach_link(const Place& place, int program_fd);

@@ -96,6 +96,10 @@ bool detach_clsact(std::uint32_t ifindex, Direction direction) {
   return bpf_tc_detach(&hook, &options) == 0;
 }
 
+bool has_our_filter(std::uint32_t ifindex, Direction direction) {
+  return owner_of_place(ifindex, direction) == Owner::us;
+}
+
 bool remove_empty_clsact_qdisc(std::uint32_t ifindex) {
   if (has_filters(ifindex, Direction::ingress) || has_filters(ifindex, Direction::egress)) return false;
   // Both points at once: libbpf removes the qdisc. One alone would flush that point's filters.

@@ -20,6 +20,8 @@ Status attach_clsact(int program_fd, std::uint32_t ifindex, Direction direction)
 /// Our filter only; false: there was none.
 bool detach_clsact(std::uint32_t ifindex, Direction direction);
 
+bool has_our_filter(std::uint32_t ifindex, Direction direction);
+
 /// With every filter in it, so only if there is none: then true.
 bool remove_empty_clsact_qdisc(std::uint32_t ifindex);
 

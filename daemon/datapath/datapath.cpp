@@ -8,11 +8,14 @@
 #include <string>
 #include <utility>
 
+#include "daemon/base/fault_point.h"
 #include "daemon/datapath/attachments.h"
 #include "daemon/datapath/counter_map.h"
 #include "daemon/datapath/evicted_ring.h"
 #include "daemon/datapath/generations.h"
+#include "daemon/datapath/orphans.h"
 #include "daemon/datapath/pin_directory.h"
+#include "daemon/datapath/pin_names.h"
 #include "daemon/datapath/programs.h"
 #include "daemon/datapath/refusal.h"
 #include "daemon/datapath/settings.h"
@@ -20,14 +23,6 @@
 
 namespace rheo {
 namespace {
-
-// Pins of the maps. flow_cache is pinned last and unpinned first: where it is, all are.
-constexpr const char* kFlowCache = "flow_cache";
-constexpr const char* kGeneration0 = "generation0";
-constexpr const char* kGeneration1 = "generation1";
-constexpr const char* kEvicted = "evicted";
-constexpr const char* kCounters = "counters";
-constexpr const char* kFragments = "fragments";
 
 /// The maps that hold what was counted.
 struct Maps {
@@ -45,8 +40,8 @@ struct Maps {
 
 /// The pinned counters where there are any: they go on when the other maps are replaced.
 Result<CounterMap> open_or_create_counters(const PinDirectory& pins) {
-  if (!pins.has(kCounters)) return CounterMap::create();
-  auto fd = pins.get(kCounters);
+  if (!pins.has(kCountersPin)) return CounterMap::create();
+  auto fd = pins.get(kCountersPin);
   if (!fd) return forward(std::move(fd));
   return CounterMap::open(*std::move(fd));
 }
@@ -67,13 +62,13 @@ Result<Maps> create_maps(const Geometry& geometry, const PinDirectory& pins) {
 }
 
 Result<Maps> open_pinned_maps(const PinDirectory& pins) {
-  auto outer = pins.get(kFlowCache);
+  auto outer = pins.get(kFlowCachePin);
   if (!outer) return forward(std::move(outer));
-  auto first = pins.get(kGeneration0);
+  auto first = pins.get(kGeneration0Pin);
   if (!first) return forward(std::move(first));
-  auto second = pins.get(kGeneration1);
+  auto second = pins.get(kGeneration1Pin);
   if (!second) return forward(std::move(second));
-  auto evicted = pins.get(kEvicted);
+  auto evicted = pins.get(kEvictedPin);
   if (!evicted) return forward(std::move(evicted));
   auto maps = assemble(Generations::open(*std::move(outer), *std::move(first), *std::move(second)),
                        EvictedRing::open(*std::move(evicted)), open_or_create_counters(pins));
@@ -82,18 +77,23 @@ Result<Maps> open_pinned_maps(const PinDirectory& pins) {
 }
 
 Status pin_maps(const PinDirectory& pins, const Maps& maps) {
-  const std::pair<const char*, int> order[] = {{kGeneration0, maps.generations.fd(0)},
-                                               {kGeneration1, maps.generations.fd(1)},
-                                               {kEvicted, maps.ring.fd()},
-                                               {kCounters, maps.counters.fd()},
-                                               {kFlowCache, maps.generations.outer_fd()}};
-  for (const auto& [name, fd] : order)
+  const std::pair<const char*, int> order[] = {{kGeneration0Pin, maps.generations.fd(0)},
+                                               {kGeneration1Pin, maps.generations.fd(1)},
+                                               {kEvictedPin, maps.ring.fd()},
+                                               {kCountersPin, maps.counters.fd()},
+                                               {kFlowCachePin, maps.generations.outer_fd()}};
+  for (const auto& [name, fd] : order) {
     if (auto pinned = pins.pin(name, fd); !pinned) return pinned;
+    RHEO_FAULT_POINT("map-pinned");
+  }
   return Done{};
 }
 
 void unpin_drained_maps(const PinDirectory& pins) {
-  for (const char* name : {kFlowCache, kGeneration0, kGeneration1, kEvicted, kFragments}) pins.unpin(name);
+  for (const char* name : {kFlowCachePin, kGeneration0Pin, kGeneration1Pin, kEvictedPin, kFragmentsPin}) {
+    pins.unpin(name);
+    RHEO_FAULT_POINT("map-unpinned");
+  }
 }
 
 Result<Hook> choose_hook(Hook asked, int program_fd, DatapathNotes& notes) {
@@ -151,13 +151,13 @@ Result<ProgramFds> Datapath::State::programs_for(LinkLayer layer) {
 Status Datapath::State::pin(bool inherited) {
   pins.create(notes);
   if (!pins.usable()) return Done{};
-  const bool had_counters = pins.has(kCounters);
-  Status pinned = pins.pin(kFragments, fragments_fd());
+  const bool had_counters = pins.has(kCountersPin);
+  Status pinned = pins.pin(kFragmentsPin, fragments_fd());
   if (inherited) return Done{};  // with fragments unpinned, a restart forgets at most some datagrams' ports
   if (pinned) pinned = pin_maps(pins, maps);
   if (pinned) return pinned;
   unpin_drained_maps(pins);
-  if (!had_counters) pins.unpin(kCounters);
+  if (!had_counters) pins.unpin(kCountersPin);
   pins.remove();
   return pinned;
 }
@@ -165,27 +165,32 @@ Status Datapath::State::pin(bool inherited) {
 Datapath::Datapath(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Datapath::~Datapath() = default;
 
-Result<std::unique_ptr<Datapath>> Datapath::open_outdated(const DatapathOptions& options) {
+Result<std::unique_ptr<Datapath>> Datapath::open_pinned(const std::string& pin_directory) {
   capture_libbpf_log();
-  const auto geometry = make_geometry(options, configured_cpus());
-  if (!geometry) return std::unexpected(geometry.error());
   DatapathNotes notes;
-  PinDirectory pins = PinDirectory::open(options.pin_directory, notes);
-  if (!pins.has(kFlowCache)) return nullptr;
+  PinDirectory pins = PinDirectory::open(pin_directory, notes);
+  if (!pins.has(kFlowCachePin)) return nullptr;
   auto maps = open_pinned_maps(pins);
   if (!maps) return forward(std::move(maps));
-  if (maps->geometry() == *geometry) return nullptr;
-
-  const Geometry old = maps->geometry();
-  notes.clear();  // load() finds the same again
-  notes.push_back(
-      {false, fmt::format("the pinned flow cache ({} sets of {} CPUs, ring of {} bytes) is replaced by one "
-                          "of {} sets of {} CPUs, ring of {} bytes: it is drained first",
-                          old.partition_sets, old.partition_count, old.ring_bytes, geometry->partition_sets,
-                          geometry->partition_count, geometry->ring_bytes)});
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
   state->attachments.emplace(Hook::tcx, state->pins);
   return std::make_unique<Datapath>(std::move(state));
+}
+
+Result<std::unique_ptr<Datapath>> Datapath::open_outdated(const DatapathOptions& options) {
+  const auto geometry = make_geometry(options, configured_cpus());
+  if (!geometry) return std::unexpected(geometry.error());
+  auto pinned = open_pinned(options.pin_directory);
+  if (!pinned || *pinned == nullptr) return pinned;
+  const Geometry old = (*pinned)->state_->maps.geometry();
+  if (old == *geometry) return nullptr;
+
+  (*pinned)->state_->notes = {
+      {false, fmt::format("the pinned flow cache ({} sets of {} CPUs, ring of {} bytes) is replaced by one "
+                          "of {} sets of {} CPUs, ring of {} bytes: it is drained first",
+                          old.partition_sets, old.partition_count, old.ring_bytes, geometry->partition_sets,
+                          geometry->partition_count, geometry->ring_bytes)}};
+  return pinned;
 }
 
 Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options) {
@@ -197,7 +202,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
 
   DatapathNotes notes;
   PinDirectory pins = PinDirectory::open(options.pin_directory, notes);
-  const bool inherited = pins.has(kFlowCache);
+  const bool inherited = pins.has(kFlowCachePin);
   auto maps = inherited ? open_pinned_maps(pins) : create_maps(*geometry, pins);
   if (!maps) return forward(std::move(maps));
   if (maps->geometry() != *geometry)
@@ -206,8 +211,8 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
   state->settings = *settings;
   state->fragment_entries = options.fragments;
-  if (state->pins.has(kFragments))
-    if (auto fragments = state->pins.get(kFragments); fragments)
+  if (state->pins.has(kFragmentsPin))
+    if (auto fragments = state->pins.get(kFragmentsPin); fragments)
       state->pinned_fragments = *std::move(fragments);
   if (inherited)
     state->notes.push_back({false, fmt::format("going on with the maps pinned in {}", state->pins.path())});
@@ -232,6 +237,8 @@ Status Datapath::attach(const LinkTarget& target) {
   return state_->attachments->attach(target, *programs);
 }
 
+std::vector<Orphan> Datapath::orphans() const { return list_orphans(state_->pins, *state_->attachments); }
+DatapathNotes Datapath::remove_orphans() { return rheo::remove_orphans(state_->pins, *state_->attachments); }
 void Datapath::detach_unwanted() { state_->attachments->detach_unwanted(); }
 void Datapath::detach(std::uint32_t ifindex) { state_->attachments->detach(ifindex); }
 void Datapath::forget(std::uint32_t ifindex) { state_->attachments->forget(ifindex); }
@@ -240,7 +247,7 @@ void Datapath::detach_all() { state_->attachments->detach_all(); }
 void Datapath::remove_pins() {
   unpin_drained_maps(state_->pins);
   if (state_->outdated()) return;  // outdated: load() goes on with the counters
-  state_->pins.unpin(kCounters);
+  state_->pins.unpin(kCountersPin);
   state_->pins.remove();
 }
 

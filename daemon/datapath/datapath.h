@@ -12,10 +12,13 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "daemon/base/result.h"
 #include "daemon/datapath/options.h"
 #include "daemon/model/counters.h"
+#include "daemon/model/orphan.h"
 #include "daemon/model/row.h"
 
 namespace rheo {
@@ -30,6 +33,9 @@ class Datapath final : public RowOwner {
   /// nothing is lost: detach_all(); twice {swap(); drain()}; consume_evicted(); remove_pins(). The last keeps
   /// the pinned counters, which load() goes on with.
   static Result<std::unique_ptr<Datapath>> open_outdated(const DatapathOptions& options);
+
+  /// The pinned maps whatever their geometry, as open_outdated() has them; null where there are none.
+  static Result<std::unique_ptr<Datapath>> open_pinned(const std::string& pin_directory);
 
   /// Creates the maps, or takes over pinned ones of the same geometry, and loads the programs for Ethernet.
   /// Attaches nothing. Programs that a killed rheod left attached keep counting into the same maps. With maps
@@ -51,6 +57,12 @@ class Datapath final : public RowOwner {
   /// After the attach() of every interface that is wanted at start: detaches what a killed rheod left on
   /// others.
   void detach_unwanted();
+
+  /// What rheo left in the kernel and this process does not use. Asks the kernel twice for each interface.
+  std::vector<Orphan> orphans() const;
+
+  /// detach_unwanted(), and everything else of orphans() that is certainly rheo's, also of other schemas.
+  DatapathNotes remove_orphans();
 
   /// Detaches from one interface; one that is gone is fine.
   void detach(std::uint32_t ifindex);

@@ -68,13 +68,6 @@ PinDirectory PinDirectory::open(const std::string& path, DatapathNotes& notes) {
     return pins;
   }
   pins.usable_ = true;
-  for (const std::string& name : list(pins.base_)) {
-    if (name == version || !is_schema_folder(name)) continue;
-    notes.push_back(
-        {true, fmt::format("{}/{} holds maps and links pinned by a rheod of another schema: they are left "
-                           "alone, and keep counting if they are attached",
-                           pins.base_, name)});
-  }
   return pins;
 }
 
@@ -114,8 +107,8 @@ Status PinDirectory::pin(const std::string& name, int fd) const {
   return Done{};
 }
 
-void PinDirectory::unpin(const std::string& name) const {
-  if (usable_) ::unlink(path_of(name).c_str());
+bool PinDirectory::unpin(const std::string& name) const {
+  return usable_ && (::unlink(path_of(name).c_str()) == 0 || errno == ENOENT);
 }
 
 bool PinDirectory::mark(const std::string& name) const {
@@ -133,9 +126,26 @@ std::vector<std::string> PinDirectory::names_beginning_with(std::string_view pre
   return names;
 }
 
+std::vector<PinDirectory> PinDirectory::other_schemas() const {
+  std::vector<PinDirectory> others;
+  if (!usable_) return others;
+  for (const std::string& name : list(base_)) {
+    PinDirectory other;
+    other.base_ = base_;
+    other.versioned_ = base_ + "/" + name;
+    other.usable_ = true;
+    if (other.versioned_ != versioned_ && is_schema_folder(name)) others.push_back(std::move(other));
+  }
+  return others;
+}
+
+bool PinDirectory::remove_folder() const {
+  return usable_ && (::rmdir(versioned_.c_str()) == 0 || errno == ENOENT);
+}
+
 void PinDirectory::remove() {
   if (!usable_) return;
-  ::rmdir(versioned_.c_str());
+  remove_folder();
   if (made_base_ && ::rmdir(base_.c_str()) == 0) made_base_ = false;
 }
 

@@ -16,7 +16,7 @@ namespace rheo {
 class PinDirectory {
  public:
   /// Looks at `path`, creates nothing. Where nothing can be pinned, usable() is false and a note says why and
-  /// what is lost by it. Other schemas' folders get a note each.
+  /// what is lost by it.
   static PinDirectory open(const std::string& path, DatapathNotes& notes);
 
   bool usable() const { return usable_; }
@@ -31,8 +31,8 @@ class PinDirectory {
   /// Replaces a pin of that name.
   Status pin(const std::string& name, int fd) const;
 
-  /// Does nothing when there is none.
-  void unpin(const std::string& name) const;
+  /// Does nothing when there is none. True: it is gone.
+  bool unpin(const std::string& name) const;
 
   /// An empty folder is a mark that survives the process. True: it is new.
   bool mark(const std::string& name) const;
@@ -40,7 +40,13 @@ class PinDirectory {
 
   std::vector<std::string> names_beginning_with(std::string_view prefix) const;
 
-  /// Removes the versioned folder if it is empty, and the pin directory if we made it and it is.
+  /// Folders of other schemas, each as if it were ours.
+  std::vector<PinDirectory> other_schemas() const;
+
+  /// Removes the versioned folder if it is empty. True: it is gone.
+  bool remove_folder() const;
+
+  /// remove_folder(), and the pin directory if we made it and it is empty.
   void remove();
 
  private:

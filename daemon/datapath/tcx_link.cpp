@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "daemon/datapath/refusal.h"
 
@@ -48,6 +49,16 @@ struct ProgramQuery {
   __u64 revision;
 };
 
+/// Nothing: it is no TCX link of that direction.
+std::optional<TcxLinkInfo> link_info(int link_fd, Direction direction) {
+  TcxLinkInfo info{};
+  __u32 size = sizeof info;
+  if (bpf_obj_get_info_by_fd(link_fd, &info, &size) != 0) return std::nullopt;
+  if (info.type != kLinkTypeTcx || info.attach_type != static_cast<__u32>(attach_type(direction)))
+    return std::nullopt;
+  return info;
+}
+
 /// A link whose interface has moved to another namespace tells the number that it has there.
 bool is_here(const TcxLinkInfo& info) {
   std::array<__u32, 64> programs{};  // the kernel's limit of one hook
@@ -83,12 +94,11 @@ Status update_tcx(int link_fd, int program_fd) {
 }
 
 std::uint32_t tcx_ifindex(int link_fd, Direction direction) {
-  TcxLinkInfo info{};
-  __u32 size = sizeof info;
-  if (bpf_obj_get_info_by_fd(link_fd, &info, &size) != 0) return 0;
-  if (info.type != kLinkTypeTcx || info.attach_type != static_cast<__u32>(attach_type(direction))) return 0;
-  return info.ifindex != 0 && is_here(info) ? info.ifindex : 0;
+  const auto info = link_info(link_fd, direction);
+  return info && info->ifindex != 0 && is_here(*info) ? info->ifindex : 0;
 }
+
+bool tcx_is_link(int link_fd, Direction direction) { return link_info(link_fd, direction).has_value(); }
 
 void detach_tcx(int link_fd) { bpf_link_detach(link_fd); }
 

@@ -24,6 +24,9 @@ Status update_tcx(int link_fd, int program_fd);
 /// or this is no TCX link of that direction.
 std::uint32_t tcx_ifindex(int link_fd, Direction direction);
 
+/// Whether this is a TCX link of that direction, wherever its interface is now.
+bool tcx_is_link(int link_fd, Direction direction);
+
 /// At once, also while a pin or another descriptor still holds the link.
 void detach_tcx(int link_fd);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loader with the real programs: what is sent is drained, exactly, and what is stopped leaves nothing.
+#include <gmock/gmock.h>
 #include <linux/if_tun.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,11 @@
 
 namespace rheo::test {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::UnorderedElementsAre;
 
 INSTANTIATE_TEST_SUITE_P(Hook, DatapathHooks, ::testing::Values(Hook::tcx, Hook::clsact), hook_name);
 
@@ -270,16 +276,24 @@ TEST_F(DatapathSandbox, AFailedAttachLeavesNothing) {
   EXPECT_EQ(filters_of("veth_a").find("meter_"), std::string::npos);
 }
 
-TEST_F(DatapathSandbox, PinsOfAnotherSchemaAreReportedAndStay) {
-  std::filesystem::create_directories(options_.pin_directory + "/v99");
+TEST_F(DatapathSandbox, OfAnotherSchemasPinsOnlyUnknownNamesStay) {
+  const std::string other = options_.pin_directory + "/v99";
+  std::filesystem::create_directories(other + "/qdisc_4000000000");
+  std::filesystem::create_directories(other + "/link_x_ingress");
   auto datapath = load();
   ASSERT_TRUE(datapath);
-  EXPECT_NE(all_notes(*datapath).find(options_.pin_directory + "/v99 holds maps and links pinned"),
-            std::string::npos)
-      << all_notes(*datapath);
+  EXPECT_THAT(datapath->orphans(),
+              UnorderedElementsAre(
+                  AllOf(Field(&Orphan::kind, "qdisc"), Field(&Orphan::place, other + "/qdisc_4000000000")),
+                  AllOf(Field(&Orphan::kind, "unknown"), Field(&Orphan::place, other + "/link_x_ingress"))));
+  EXPECT_EQ(datapath->remove_orphans().size(), 1U);
+  EXPECT_THAT(datapath->orphans(), ElementsAre(Field(&Orphan::kind, "unknown")));
+  EXPECT_FALSE(std::filesystem::exists(other + "/qdisc_4000000000"));
+  std::filesystem::remove(other + "/link_x_ingress");
+  EXPECT_TRUE(datapath->remove_orphans().empty());
+  EXPECT_FALSE(std::filesystem::exists(other));
   datapath->detach_all();
   datapath->remove_pins();
-  EXPECT_TRUE(std::filesystem::exists(options_.pin_directory + "/v99"));
 }
 
 TEST_F(DatapathSandbox, TheRingWakesWhenAQuarterFull) {

@@ -50,6 +50,8 @@ TEST(Args, AComplaintNamesTheWord) {
   EXPECT_THAT(parse({"--check", "-hx"}).error().what, StartsWith("-x: no such option"));
   EXPECT_THAT(parse({"-h", "--config"}).error().what, StartsWith("--config: a value is missing"));
   EXPECT_THAT(parse({"-hc"}).error().what, StartsWith("-c: a value is missing"));
+  EXPECT_THAT(parse({"--detach", "--check"}).error().what,
+              StartsWith("--detach: together with --config only"));
   EXPECT_THAT(parse({"--check", "eth0"}).error().what, StartsWith("eth0: rheod takes options only"));
 }
 
