@@ -125,6 +125,7 @@ void Collector::drain() {
     datapath_.drain(merge_);
     datapath_.consume_evicted(merge_);
     table_.expire(begin_ns);
+    table_.end_drain(begin_ns);
   } else {
     datapath_.consume_evicted(merge_);  // no flow is idle for want of a drain
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of a flow's life: who began it, in which TCP state it is, when it ends, what its record says.
+// The rules of a flow's life: who began it and when it ends. What it says of itself is in
+// daemon/model/flow_entry.h.
 // Pure functions of an entry, any thread.
 #pragma once
 
@@ -31,9 +32,6 @@ struct Initiator {
 /// else whoever sent the first packet seen.
 Initiator choose_initiator(const EntryState& entry, const Listeners& listeners);
 
-/// What the flags of both directions say; TcpState::none where the protocol is not TCP.
-TcpState tcp_state(const EntryState& entry);
-
 /// True where a FIN or RST was seen in either direction.
 bool is_closed(const EntryState& entry);
 
@@ -46,14 +44,6 @@ EndReason idle_end_reason(const EntryState& entry);
 /// True where this row, merged into this entry, begins a new flow on a 5-tuple whose last one was closed: it
 /// has a SYN without ACK later than everything seen in that direction.
 bool begins_new_flow(const EntryState& entry, const abi::hot_row& row);
-
-/// Packets and octets of an entry that are in no record yet.
-FlowCounts unreported(const EntryState& entry);
-
-/// The entry's record for the window since its last one. `clock_offset_ns` is added to make CLOCK_MONOTONIC
-/// nanoseconds since 1970. running_sum is left for the outbox.
-FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndReason reason,
-                       std::int64_t clock_offset_ns);
 
 /// Closes the window: what is there now counts as reported.
 void begin_window(EntryState& entry);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -62,7 +63,7 @@ void FlowTable::rebuild(std::uint64_t now_ns) {
       free_.push_back(i);
       continue;
     }
-    index_.insert(hash_flow_key(entry.key, hash_seed_), i);
+    index_.insert(hash_flow_key(std::bit_cast<abi::flow_key>(entry.key), hash_seed_), i);
     wheel_->schedule(i, deadline(entry, now_ns));
     counters_.merged += unreported(entry);
   }
@@ -80,6 +81,18 @@ std::uint32_t FlowTable::find(const abi::flow_key& key, std::uint64_t hash) cons
   return index_.find(hash, [&](std::uint32_t entry) {
     return std::memcmp(&file_.entries()[entry].state.key, &key, sizeof key) == 0;
   });
+}
+
+void FlowTable::begin_drain() {
+  ++drain_number_;
+  const std::atomic_ref<std::uint64_t> version(file_.header().drain_version);
+  version.store(version.load(std::memory_order_relaxed) | 1U, std::memory_order_release);
+}
+
+void FlowTable::end_drain(std::uint64_t begun_ns) {
+  std::atomic_ref<std::uint64_t>(file_.header().drained_at_ns).store(begun_ns, std::memory_order_relaxed);
+  const std::atomic_ref<std::uint64_t> version(file_.header().drain_version);
+  version.store((version.load(std::memory_order_relaxed) | 1U) + 1, std::memory_order_release);
 }
 
 void FlowTable::merge(std::span<const Row> rows, RowOwner& owner) {
@@ -120,7 +133,9 @@ void FlowTable::merge_one(const Row& row, std::uint64_t hash, RowOwner& owner) {
 
 void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) {
   const std::uint32_t entry = take_entry();
-  // The entry is free, so nobody reads its origin before the commit.
+  // The entry is free: nobody here reads its origin before the commit, and no viewer before its version is
+  // even.
+  begin_writing(state(entry));
   file_.entries()[entry].origin = make_origin(*row.hot, *row.cold);
   EntryState& image = file_.journal().entry;
   image = make_entry(*row.hot, next_flow_id());
@@ -168,7 +183,7 @@ std::uint64_t FlowTable::next_flow_id() {
 
 void FlowTable::end_flow(std::uint32_t entry, EndReason reason) {
   const EntryState& old = state(entry);
-  index_.erase(hash_flow_key(old.key, hash_seed_), entry);
+  index_.erase(hash_flow_key(std::bit_cast<abi::flow_key>(old.key), hash_seed_), entry);
   wheel_->remove(entry);
   stage_record(entry, reason);
   file_.journal().entry = EntryState{};
@@ -213,7 +228,11 @@ void FlowTable::commit(std::uint32_t entry, const RowPlace& source, RowOwner* ow
 /// Steps 3 to 5 of the protocol; doing them twice is doing them once.
 void FlowTable::redo(RowOwner* owner) {
   Journal& journal = file_.journal();
-  state(journal.entry_index) = journal.entry;
+  EntryState& entry = state(journal.entry_index);
+  begin_writing(entry);
+  journal.entry.version = entry.version;
+  entry = journal.entry;
+  end_writing(entry);
   RHEO_FAULT_POINT("entry-copied");
   if (journal.has_record == 1) outbox_.put(journal.record, journal.outbox_position);
   RHEO_FAULT_POINT("record-offered");

@@ -60,8 +60,11 @@ class FlowTable {
   void set_clock_offset(std::int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
   void set_listeners(std::shared_ptr<const Listeners> listeners) { listeners_ = std::move(listeners); }
 
-  /// "recent" counts of live flows start again.
-  void begin_drain() { ++drain_number_; }
+  /// "recent" counts of live flows start again; viewers of the file hear that a drain begins.
+  void begin_drain();
+
+  /// All that was counted before `begun_ns` is merged: viewers see whole intervals.
+  void end_drain(std::uint64_t begun_ns);
 
   /// Adds every row to its flow and releases it. Never fails: without memory for a new flow the least
   /// recently seen one is closed.

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "daemon/flow/flow_rules.h"
@@ -40,7 +41,7 @@ FlowCounts row_counts(const abi::hot_row& row) {
 
 EntryState make_entry(const abi::hot_row& row, std::uint64_t flow_id) {
   EntryState entry{};
-  entry.key = row.key;
+  entry.key = std::bit_cast<FlowKey>(row.key);
   entry.flow_id = flow_id;
   entry.first_ns = row.first_ns;
   entry.last_ns = row.first_ns;

@@ -99,8 +99,8 @@ bool plausible_record(const FlowRecord& record) {
 bool plausible_entry(const EntryState& entry) {
   if (entry.initiator > 1 || entry.first_direction > 1 || entry.initiator_by >= kInitiatorByCount)
     return false;
-  if ((entry.key.kind & abi::KIND_TUNNEL_MASK) >= abi::TUNNEL_TYPE_COUNT) return false;
-  if (std::memcmp(entry.key.address[0], entry.key.address[1], 16) > 0) return false;
+  if ((entry.key.kind & kKindTunnelMask) >= kTunnelTypeCount) return false;
+  if (entry.key.address[0] > entry.key.address[1]) return false;
   if (entry.first_ns > entry.last_ns || entry.window_first_ns > entry.last_ns) return false;
   for (const EntrySide& side : entry.side) {
     if (!sane_counts(side.total) || !not_above(side.reported, side.total)) return false;
