@@ -13,6 +13,7 @@ pkg_check_modules(GLIB REQUIRED IMPORTED_TARGET glib-2.0)  # libfixbuf calls it 
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
 pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++>=1.51)
 pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.85)
+pkg_check_modules(NCURSES REQUIRED IMPORTED_TARGET ncursesw)
 pkg_check_modules(SDBUS REQUIRED IMPORTED_TARGET sdbus-c++>=1.2)
 find_package(ZLIB REQUIRED)
 find_program(RHEO_XML2CPP sdbus-c++-xml2cpp REQUIRED)

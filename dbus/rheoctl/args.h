@@ -13,7 +13,7 @@ namespace rheo::ctl {
 struct Args {
   std::vector<std::string> words;  // the command and what belongs to it
   std::uint32_t limit = 1'000;
-  std::string sort = "bytes";
+  std::string sort;  // "": as the command has it
   bool json = false;
   bool legend = true;
   bool pager = true;

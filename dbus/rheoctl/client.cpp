@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/base/clock.h"
+#include "dbus/rheoctl/flow_text.h"
 
 namespace rheo::ctl {
 namespace {
@@ -23,6 +24,8 @@ constexpr const char* kObjects = "org.freedesktop.DBus.ObjectManager";
 constexpr const char* kBusDaemon = "org.freedesktop.DBus";
 // Somebody may have to type a password.
 constexpr std::chrono::seconds kTimeout{130};
+// While a picture stands still.
+constexpr std::chrono::seconds kGlance{2};
 
 using Flow = std::map<std::string, sdbus::Variant>;
 using Properties = std::map<std::string, std::map<std::string, sdbus::Variant>>;
@@ -33,28 +36,21 @@ T member(const Flow& flow, const char* name) {
   return found == flow.end() ? T{} : found->second.get<T>();
 }
 
-/// "10.0.0.1:443", "[2001:db8::1]:443", without a port where there is none.
-std::string end_point(const std::string& address, std::uint16_t port) {
-  if (port == 0) return address;
-  const bool ipv6 = address.find(':') != std::string::npos;
-  return (ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
-}
-
 std::vector<Cell> flow_row(const Flow& flow) {
   const auto started = member<std::uint64_t>(flow, "StartedAt");
-  return {
-      text_cell(member<std::string>(flow, "Interface")),
-      text_cell(member<std::string>(flow, "Protocol")),
-      text_cell(end_point(member<std::string>(flow, "Source"), member<std::uint16_t>(flow, "SourcePort"))),
-      text_cell(end_point(member<std::string>(flow, "Destination"),
-                          member<std::uint16_t>(flow, "DestinationPort"))),
-      text_cell(member<std::string>(flow, "TcpState")),
-      number_cell(member<std::uint64_t>(flow, "Packets")),
-      bytes_cell(member<std::uint64_t>(flow, "Bytes")),
-      number_cell(member<std::uint64_t>(flow, "ReversePackets")),
-      bytes_cell(member<std::uint64_t>(flow, "ReverseBytes")),
-      time_cell(started),
-      text_cell(member<std::string>(flow, "FlowId"))};
+  return {text_cell(member<std::string>(flow, "Interface")),
+          text_cell(member<std::string>(flow, "Protocol")),
+          text_cell(
+              end_point_text(member<std::string>(flow, "Source"), member<std::uint16_t>(flow, "SourcePort"))),
+          text_cell(end_point_text(member<std::string>(flow, "Destination"),
+                                   member<std::uint16_t>(flow, "DestinationPort"))),
+          text_cell(member<std::string>(flow, "TcpState")),
+          number_cell(member<std::uint64_t>(flow, "Packets")),
+          bytes_cell(member<std::uint64_t>(flow, "Bytes")),
+          number_cell(member<std::uint64_t>(flow, "ReversePackets")),
+          bytes_cell(member<std::uint64_t>(flow, "ReverseBytes")),
+          time_cell(started),
+          text_cell(member<std::string>(flow, "FlowId"))};
 }
 
 Table event(const char* what, const std::string& name, const std::string& detail) {
@@ -157,6 +153,24 @@ Table Client::flows(const FlowsWanted& wanted) {
               .rows = {}};
   for (const Flow& flow : listed) table.rows.push_back(flow_row(flow));
   return table;
+}
+
+UniqueFd Client::flow_table() {
+  sdbus::UnixFd file;
+  manager_->callMethod("GetFlowTable").onInterface(kManager).withTimeout(kTimeout).storeResultsTo(file);
+  return UniqueFd(file.release());
+}
+
+LinkTable Client::links() {
+  std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> listed;
+  manager_->callMethod("ListInterfaces").onInterface(kManager).withTimeout(kGlance).storeResultsTo(listed);
+  LinkTable links;
+  for (const auto& row : listed) {
+    const std::uint32_t index = row.template get<0>();
+    links[index].index = index;
+    links[index].name = row.template get<1>();
+  }
+  return links;
 }
 
 Table Client::statistics(const std::string& pattern) {

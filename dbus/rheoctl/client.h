@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "daemon/base/unique_fd.h"
+#include "daemon/model/link.h"
 #include "dbus/rheoctl/table.h"
 #include "dbus/sdbus.h"
 
@@ -27,6 +29,10 @@ class Client {
   Table interfaces();
   Table exporters();
   Table flows(const FlowsWanted& wanted);
+  /// The live flow table's file, open for reading.
+  UniqueFd flow_table();
+  /// Indices and names of what is metered.
+  LinkTable links();
   /// Those whose name matches the shell pattern.
   Table statistics(const std::string& pattern);
   Table losses();

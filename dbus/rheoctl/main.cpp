@@ -6,11 +6,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "dbus/rheoctl/args.h"
 #include "dbus/rheoctl/client.h"
 #include "dbus/rheoctl/output.h"
 #include "dbus/rheoctl/table.h"
+#include "dbus/rheoctl/top.h"
 
 namespace rheo::ctl {
 namespace {
@@ -64,11 +66,34 @@ int run_exporters(Client& client, const Args& args, Words words) {
   return words.empty() ? print_rows(args, client.exporters()) : too_many(words);
 }
 
+std::string one_text(Words words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+int run_flows_show(Client& client, const Args& args, Words words) {
+  if (words.empty()) return complain("flows show: which one? See rheoctl flows", kExitUsage);
+  if (words.size() > 1) return too_many(words.subspan(1));
+  const auto flow = show_flow(client, words[0]);
+  if (!flow) return complain(flow.error().what, 1);
+  return print(args, args.json ? print_json_object(*flow, 0) + "\n" : print_properties(*flow));
+}
+
+int run_flows_top(Client& client, const Args& args, Words words) {
+  if (args.json) return complain("flows top: has no --json; see rheoctl flows list", kExitUsage);
+  const Status shown = run_top(client, {.filter = one_text(words), .order = args.sort});
+  return shown ? EXIT_SUCCESS : complain(shown.error().what, 1);
+}
+
 int run_flows(Client& client, const Args& args, Words words) {
-  if (!words.empty() && words[0] == "list") words = words.subspan(1);
-  std::string filter;
-  for (const std::string& word : words) filter += (filter.empty() ? "" : " ") + word;
-  return print_rows(args, client.flows({.filter = filter, .limit = args.limit, .sort = args.sort}));
+  const std::string_view first = words.empty() ? std::string_view() : words[0];
+  if (first == "show") return run_flows_show(client, args, words.subspan(1));
+  if (first == "top") return run_flows_top(client, args, words.subspan(1));
+  if (first == "list") words = words.subspan(1);
+  return print_rows(args, client.flows({.filter = one_text(words),
+                                        .limit = args.limit,
+                                        .sort = args.sort.empty() ? "bytes" : args.sort}));
 }
 
 int run_stats(Client& client, const Args& args, Words words) {

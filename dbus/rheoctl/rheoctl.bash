@@ -15,7 +15,7 @@ _rheoctl() {
 		esac
 	done
 	case $previous in
-	--sort | -s) choices='bytes packets start end' ;;
+	--sort | -s) choices='bytes packets start end rate packet-rate' ;;
 	--limit | -n) ;;
 	interface) choices=$(__rheoctl_names interfaces) ;;
 	flush) choices=$(__rheoctl_names exporters) ;;
@@ -24,7 +24,7 @@ _rheoctl() {
 		'') choices='status interfaces exporters flows stats losses log-level drain reload monitor' ;;
 		interfaces) choices='list' ;;
 		exporters) choices='list flush' ;;
-		flows) choices='list tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
+		flows) choices='list top show tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
 		stats) choices=$(__rheoctl_names stats) ;;
 		log-level) choices='error warning notice info debug' ;;
 		esac

@@ -139,6 +139,15 @@ std::string printable(std::string_view text) {
   return printed;
 }
 
+std::string cut_text(std::string_view text, std::size_t columns) {
+  std::size_t end = 0;
+  const auto is_inside = [&] { return (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U; };
+  for (std::size_t taken = 0; end < text.size() && (taken < columns || is_inside()); ++end) {
+    if (!is_inside()) ++taken;
+  }
+  return std::string(text.substr(0, end));
+}
+
 std::string bytes_text(std::uint64_t bytes) {
   constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
   if (bytes < 1'000) return fmt::format("{} B", bytes);

@@ -2,6 +2,7 @@
 // Table: what rheoctl prints, for people or as JSON. Pure, any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -53,6 +54,9 @@ std::string json_text(std::string_view text);
 
 /// Control characters, which others chose, become '?'.
 std::string printable(std::string_view text);
+
+/// As much of the text as takes up to that many columns, each code point taken for one.
+std::string cut_text(std::string_view text, std::size_t columns);
 
 /// "999 B", "1.2 kB", "34 GB"
 std::string bytes_text(std::uint64_t bytes);
