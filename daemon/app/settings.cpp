@@ -49,6 +49,8 @@ log::Priority threshold_of(LogLevel level) {
 
 DatapathOptions datapath_options(const Config& config) {
   return {.hook = hook_of(config.datapath.hook),
+          .tcx_order = config.datapath.tcx_order == TcxOrderChoice::last ? TcxOrder::last : TcxOrder::first,
+          .tc_priority = config.datapath.tc_priority,
           .flow_cache_rows = config.datapath.flow_cache_rows,
           .evicted_ring = config.datapath.evicted_ring,
           .fragments = config.datapath.fragments,

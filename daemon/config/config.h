@@ -16,6 +16,7 @@ using Duration = std::chrono::nanoseconds;
 
 enum class DirectionChoice : std::uint8_t { both, ingress, egress };
 enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
+enum class TcxOrderChoice : std::uint8_t { first, last };
 enum class BiflowChoice : std::uint8_t { rfc5103, split };
 enum class ElementsChoice : std::uint8_t { compact, standard, full };
 enum class OtlpProtocolChoice : std::uint8_t { grpc, http_protobuf };
@@ -41,6 +42,8 @@ struct InterfacesConfig {
 
 struct DatapathConfig {
   HookChoice hook = HookChoice::automatic;
+  TcxOrderChoice tcx_order = TcxOrderChoice::first;
+  std::uint16_t tc_priority = 50;             // of clsact filters
   std::uint32_t flow_cache_rows = 65'536;     // of the whole machine
   std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two
   std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered

@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
 constexpr std::array<std::string_view, 3> kElements = {"compact", "standard", "full"};
 constexpr std::array<std::string_view, 3> kDirections = {"both", "ingress", "egress"};
 constexpr std::array<std::string_view, 3> kHooks = {"auto", "tcx", "clsact"};
+constexpr std::array<std::string_view, 2> kTcxOrders = {"first", "last"};
 constexpr std::array<std::string_view, 2> kOtlpProtocols = {"grpc", "http/protobuf"};
 constexpr std::array<std::string_view, 2> kCompressions = {"none", "gzip"};
 constexpr std::array<std::string_view, 5> kLogLevels = {"error", "warning", "notice", "info", "debug"};
@@ -213,6 +214,8 @@ const Keys<InterfacesConfig>& interfaces_keys() {
 const Keys<DatapathConfig>& datapath_keys() {
   static const Keys<DatapathConfig> keys = {
       {"hook", word(&DatapathConfig::hook, kHooks)},
+      {"tcx_order", word(&DatapathConfig::tcx_order, kTcxOrders)},
+      {"tc_priority", number(&DatapathConfig::tc_priority, 1, 49'151)},
       {"flow_cache_rows", number(&DatapathConfig::flow_cache_rows, 64, 16'777'216)},
       {"evicted_ring", size(&DatapathConfig::evicted_ring, 64 * kKiB, kGiB, true)},
       {"fragments", number(&DatapathConfig::fragments, 1, 1'048'576)},

@@ -24,7 +24,8 @@ void for_each_interface(Visit&& visit) {
 
 }  // namespace
 
-Attachments::Attachments(Hook hook, const PinDirectory& pins) : hook_(hook), pins_(&pins) {
+Attachments::Attachments(const AttachOptions& options, const PinDirectory& pins)
+    : options_(options), pins_(&pins) {
   inherit_links();
   inherit_qdiscs();
 }
@@ -45,6 +46,7 @@ void Attachments::inherit_links() {
     if (link) detach_tcx(link->get());  // its interface is gone, or in another namespace
     pins_->unpin(name);
   }
+  inherited_order_ = pins_->has(kOrderLastMark) == (options_.tcx_order == TcxOrder::last);
 }
 
 void Attachments::inherit_qdiscs() {
@@ -63,7 +65,7 @@ Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs)
       continue;
     }
     const int program = ingress ? programs.ingress : programs.egress;
-    auto attached = hook_ == Hook::tcx ? attach_link(place, program) : attach_filter(place, program);
+    auto attached = options_.hook == Hook::tcx ? attach_link(place, program) : attach_filter(place, program);
     if (attached) continue;
     detach(target.ifindex);
     return forward(std::move(attached), fmt::format("attach {} {}", target.name, direction_name(direction)));
@@ -74,6 +76,7 @@ Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs)
 Status Attachments::attach_link(const Place& place, int program_fd) {
   // First the filter of a process that had no TCX: a moment uncounted is better than one counted twice.
   detach_clsact(place.ifindex, place.direction);
+  if (!inherited_order_) drop(inherited_, place);  // a link cannot change its place: likewise a moment
   if (auto node = inherited_.extract(place); !node.empty()) links_.insert(std::move(node));
   if (const auto found = links_.find(place); found != links_.end()) {
     if (update_tcx(found->second.get(), program_fd)) {
@@ -82,7 +85,7 @@ Status Attachments::attach_link(const Place& place, int program_fd) {
     }
     drop(links_, place);  // ENOLINK: the interface was deleted, and another has its number now
   }
-  auto link = attach_tcx(program_fd, place.ifindex, place.direction);
+  auto link = attach_tcx(program_fd, place.ifindex, place.direction, options_.tcx_order);
   if (!link) return forward(std::move(link));
   RHEO_FAULT_POINT("link-attached");
   if (pins_->usable()) {
@@ -96,7 +99,9 @@ Status Attachments::attach_link(const Place& place, int program_fd) {
 Status Attachments::attach_filter(const Place& place, int program_fd) {
   drop(inherited_, place);
   if (auto made = need_qdisc(place.ifindex); !made) return made;
-  if (auto attached = attach_clsact(program_fd, place.ifindex, place.direction); !attached) return attached;
+  if (auto attached = attach_clsact(program_fd, place.ifindex, place.direction, options_.tc_priority);
+      !attached)
+    return attached;
   filters_.insert(place);
   RHEO_FAULT_POINT("filter-attached");
   return Done{};
@@ -154,14 +159,26 @@ void Attachments::forget(std::uint32_t ifindex) {
 
 void Attachments::detach_unwanted() {
   while (!inherited_.empty()) drop(inherited_, inherited_.begin()->first);
+  note_order();
   drop_filters_not_ours_now();
   for (const std::uint32_t ifindex : std::set(qdiscs_)) drop_qdisc_if_unused(ifindex);
+}
+
+/// Only now that no link of another order is left: a process killed before this has them replaced by the
+/// next.
+void Attachments::note_order() {
+  inherited_order_ = true;
+  if (options_.hook == Hook::tcx && options_.tcx_order == TcxOrder::last)
+    pins_->mark(kOrderLastMark);
+  else
+    pins_->unmark(kOrderLastMark);
 }
 
 void Attachments::detach_all() {
   while (!links_.empty()) drop(links_, links_.begin()->first);
   filters_.clear();
   detach_unwanted();
+  pins_->unmark(kOrderLastMark);
 }
 
 void Attachments::drop_filters_not_ours_now() {
@@ -203,9 +220,8 @@ std::vector<Orphan> Attachments::orphaned_filters() const {
   for_each_interface([&](std::uint32_t ifindex, const char* name) {
     for (const Direction direction : kDirections) {
       if (!filters_.contains({ifindex, direction}) && has_our_filter(ifindex, direction))
-        found.push_back(
-            {"filter", fmt::format("{} {}", name, direction_name(direction)),
-             "a clsact filter of rheo's name, priority and handle that this rheod did not attach"});
+        found.push_back({"filter", fmt::format("{} {}", name, direction_name(direction)),
+                         "a clsact filter of rheo's name and handle that this rheod did not attach"});
     }
   });
   return found;

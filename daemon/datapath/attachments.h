@@ -19,10 +19,17 @@
 
 namespace rheo {
 
+/// Where programs go; the hook is never `automatic`.
+struct AttachOptions {
+  Hook hook = Hook::tcx;
+  TcxOrder tcx_order = TcxOrder::first;
+  std::uint16_t tc_priority = 50;
+};
+
 class Attachments {
  public:
   /// Finds the pinned links; those whose interface is gone are removed. `pins` must outlive this.
-  Attachments(Hook hook, const PinDirectory& pins);
+  Attachments(const AttachOptions& options, const PinDirectory& pins);
   /// Detaches everything unless it is pinned.
   ~Attachments();
   Attachments(const Attachments&) = delete;
@@ -57,13 +64,15 @@ class Attachments {
   Status need_qdisc(std::uint32_t ifindex);
   void detach_place(const Place& place);
   void drop(Links& links, const Place& place);
+  void note_order();
   void drop_filters_not_ours_now();
   void drop_qdisc_if_unused(std::uint32_t ifindex);
 
-  Hook hook_;
+  const AttachOptions options_;
   const PinDirectory* pins_;
   Links links_;
-  Links inherited_;  // pinned by an earlier process, not yet taken over
+  Links inherited_;              // pinned by an earlier process, not yet taken over
+  bool inherited_order_ = true;  // false: they are at the wrong end of the other programs
   std::set<Place> filters_;
   std::set<std::uint32_t> qdiscs_;  // made by us, or by an earlier process of ours
 };

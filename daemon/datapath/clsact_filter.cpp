@@ -4,7 +4,9 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include "daemon/datapath/filter_dump.h"
 #include "daemon/datapath/refusal.h"
@@ -13,10 +15,7 @@ namespace rheo {
 namespace {
 
 constexpr __u32 kHandle = 0x7268;
-constexpr __u32 kPriority = 50;  // ahead of the 0xC000 and above that tc chooses by itself
 constexpr std::string_view kProgramPrefix = "meter_";  // of all programs of bpf/flow.bpf.c
-
-enum class Owner { nobody, us, another };
 
 bpf_tc_hook hook_at(std::uint32_t ifindex, Direction direction) {
   bpf_tc_hook hook{};
@@ -32,23 +31,28 @@ bpf_tc_hook whole_qdisc(std::uint32_t ifindex) {
   return hook;
 }
 
-bpf_tc_opts our_place() {
+bpf_tc_opts our_place(std::uint32_t priority) {
   bpf_tc_opts options{};
   options.sz = sizeof options;
   options.handle = kHandle;
-  options.priority = kPriority;
+  options.priority = priority;
   return options;
 }
 
 /// By name: asking for the program itself takes CAP_SYS_ADMIN.
-Owner owner_of_place(std::uint32_t ifindex, Direction direction) {
-  const auto filters = dump_filters(ifindex, direction);
-  if (!filters) return Owner::another;  // what cannot be seen is left alone
-  for (const TcFilter& filter : *filters) {
-    if (filter.priority == kPriority && filter.handle == kHandle)
-      return filter.bpf_name.starts_with(kProgramPrefix) ? Owner::us : Owner::another;
-  }
-  return Owner::nobody;
+bool is_ours(const TcFilter& filter) {
+  return filter.handle == kHandle && filter.bpf_name.starts_with(kProgramPrefix);
+}
+
+/// Nothing where the filters cannot be seen: then they are left alone.
+std::vector<TcFilter> filters_at(std::uint32_t ifindex, Direction direction) {
+  return dump_filters(ifindex, direction).value_or(std::vector<TcFilter>{});
+}
+
+bool detach_filter(std::uint32_t ifindex, Direction direction, std::uint32_t priority) {
+  const bpf_tc_hook hook = hook_at(ifindex, direction);
+  const bpf_tc_opts options = our_place(priority);
+  return bpf_tc_detach(&hook, &options) == 0;
 }
 
 /// True if the hook holds any filter at all, or that cannot be told.
@@ -75,13 +79,20 @@ Result<bool> create_clsact_qdisc(std::uint32_t ifindex) {
   return true;
 }
 
-Status attach_clsact(int program_fd, std::uint32_t ifindex, Direction direction) {
-  if (owner_of_place(ifindex, direction) == Owner::another)
-    return failure(fmt::format("another program's filter has priority {} and handle {:#x}, which are ours",
-                               kPriority, kHandle),
-                   std::errc::device_or_resource_busy);
+Status attach_clsact(int program_fd, std::uint32_t ifindex, Direction direction, std::uint16_t priority) {
+  const auto filters = dump_filters(ifindex, direction);
+  if (!filters) return failure("the filters that are there cannot be listed", std::errc::io_error);
+  for (const TcFilter& filter : *filters) {
+    if (is_ours(filter)) {
+      if (filter.priority != priority) detach_filter(ifindex, direction, filter.priority);
+    } else if (filter.priority == priority && filter.handle == kHandle)
+      return failure(fmt::format("another program's filter has priority {} and handle {:#x}, which are ours "
+                                 "(tc_priority says which priority)",
+                                 priority, kHandle),
+                     std::errc::device_or_resource_busy);
+  }
   const bpf_tc_hook hook = hook_at(ifindex, direction);
-  bpf_tc_opts options = our_place();
+  bpf_tc_opts options = our_place(priority);
   options.prog_fd = program_fd;
   options.flags = BPF_TC_F_REPLACE;
   if (const int error = bpf_tc_attach(&hook, &options); error != 0)
@@ -90,14 +101,14 @@ Status attach_clsact(int program_fd, std::uint32_t ifindex, Direction direction)
 }
 
 bool detach_clsact(std::uint32_t ifindex, Direction direction) {
-  if (owner_of_place(ifindex, direction) != Owner::us) return false;
-  const bpf_tc_hook hook = hook_at(ifindex, direction);
-  const bpf_tc_opts options = our_place();
-  return bpf_tc_detach(&hook, &options) == 0;
+  bool detached = false;
+  for (const TcFilter& filter : filters_at(ifindex, direction))
+    if (is_ours(filter) && detach_filter(ifindex, direction, filter.priority)) detached = true;
+  return detached;
 }
 
 bool has_our_filter(std::uint32_t ifindex, Direction direction) {
-  return owner_of_place(ifindex, direction) == Owner::us;
+  return std::ranges::any_of(filters_at(ifindex, direction), is_ours);
 }
 
 bool remove_empty_clsact_qdisc(std::uint32_t ifindex) {

@@ -96,13 +96,14 @@ void unpin_drained_maps(const PinDirectory& pins) {
   }
 }
 
-Result<Hook> choose_hook(Hook asked, int program_fd, DatapathNotes& notes) {
-  if (asked == Hook::clsact) return asked;
+Result<Hook> choose_hook(const DatapathOptions& options, int program_fd, DatapathNotes& notes) {
+  if (options.hook == Hook::clsact) return options.hook;
   if (kernel_has_tcx(program_fd)) {
-    notes.push_back({false, "attaching by TCX links, ahead of other programs: this kernel has them"});
+    notes.push_back({false, fmt::format("attaching by TCX links, {} other programs: this kernel has them",
+                                        options.tcx_order == TcxOrder::first ? "ahead of" : "behind")});
     return Hook::tcx;
   }
-  if (asked == Hook::tcx)
+  if (options.hook == Hook::tcx)
     return failure(
         "hook: tcx was asked for, and this kernel has none (Linux 6.6 does): use automatic or clsact",
         std::errc::not_supported);
@@ -173,7 +174,7 @@ Result<std::unique_ptr<Datapath>> Datapath::open_pinned(const std::string& pin_d
   auto maps = open_pinned_maps(pins);
   if (!maps) return forward(std::move(maps));
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
-  state->attachments.emplace(Hook::tcx, state->pins);
+  state->attachments.emplace(AttachOptions{}, state->pins);
   return std::make_unique<Datapath>(std::move(state));
 }
 
@@ -219,11 +220,13 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   // Others when the first interface of their link layer is attached.
   auto programs = state->programs_for(LinkLayer::ethernet);
   if (!programs) return forward(std::move(programs));
-  auto hook = choose_hook(options.hook, programs->ingress, state->notes);
+  auto hook = choose_hook(options, programs->ingress, state->notes);
   if (!hook) return forward(std::move(hook));
   state->hook = *hook;
   if (auto pinned = state->pin(inherited); !pinned) return forward(std::move(pinned));
-  state->attachments.emplace(*hook, state->pins);
+  state->attachments.emplace(
+      AttachOptions{.hook = *hook, .tcx_order = options.tcx_order, .tc_priority = options.tc_priority},
+      state->pins);
   return std::make_unique<Datapath>(std::move(state));
 }
 

@@ -4,8 +4,9 @@
 // release() to the collector's; the two touch different members, so they may overlap.
 //
 // What outlives the process, under <pin_directory>/v<schema>/: the maps flow_cache, generation0, generation1,
-// evicted, counters, fragments; TCX links link_<ifindex>_<ingress|egress>; empty folders qdisc_<ifindex>,
-// each saying that we made that interface's clsact qdisc. clsact filters outlive it by themselves.
+// evicted, counters, fragments; TCX links link_<ifindex>_<ingress|egress>, and an empty folder tcx_order_last
+// if they were made behind other programs; empty folders qdisc_<ifindex>, each saying that we made that
+// interface's clsact qdisc. clsact filters outlive it by themselves.
 #pragma once
 
 #include <cstdint>

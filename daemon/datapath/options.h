@@ -14,6 +14,9 @@ namespace rheo {
 /// How programs are attached: TCX links (Linux 6.6 and later) or filters of a clsact qdisc.
 enum class Hook : std::uint8_t { automatic, tcx, clsact };
 
+/// Among the other TCX programs of an interface, those that were there before us.
+enum class TcxOrder : std::uint8_t { first, last };
+
 enum class Direction : std::uint8_t { ingress, egress };
 
 inline std::string_view direction_name(Direction direction) {
@@ -22,6 +25,8 @@ inline std::string_view direction_name(Direction direction) {
 
 struct DatapathOptions {
   Hook hook = Hook::automatic;
+  TcxOrder tcx_order = TcxOrder::first;
+  std::uint16_t tc_priority = 50;             // of clsact filters; tc itself chooses from 0xC000 on
   std::uint32_t flow_cache_rows = 65'536;     // of the whole machine, both generations have as many
   std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two, at least one page
   std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered

@@ -22,7 +22,8 @@ std::vector<Orphan> list_maps(const PinDirectory& pins) {
 std::vector<Orphan> list_orphans(const PinDirectory& pins, const Attachments& attachments) {
   std::vector<Orphan> found = attachments.orphans();
   for (const std::string& name : pins.names_beginning_with("")) {
-    if (!place_of_link_pin(name) && !ifindex_of_qdisc_mark(name) && !is_map_pin(name))
+    if (!place_of_link_pin(name) && !ifindex_of_qdisc_mark(name) && !is_map_pin(name) &&
+        name != kOrderLastMark)
       found.push_back({"unknown", pins.path() + "/" + name, kNotOurName});
   }
   for (Orphan& orphan : list_other_schemas(pins)) found.push_back(std::move(orphan));
@@ -39,7 +40,7 @@ DatapathNotes remove_orphans(const PinDirectory& pins, Attachments& attachments)
 std::vector<Orphan> list_everything(const std::string& pin_directory) {
   DatapathNotes notes;  // that nothing can be pinned is fine here
   const PinDirectory pins = PinDirectory::open(pin_directory, notes);
-  std::vector<Orphan> found = list_orphans(pins, Attachments(Hook::tcx, pins));
+  std::vector<Orphan> found = list_orphans(pins, Attachments({}, pins));
   for (Orphan& map : list_maps(pins)) found.push_back(std::move(map));
   return found;
 }
@@ -47,7 +48,7 @@ std::vector<Orphan> list_everything(const std::string& pin_directory) {
 void remove_everything(const std::string& pin_directory) {
   DatapathNotes notes;
   PinDirectory pins = PinDirectory::open(pin_directory, notes);
-  Attachments attachments(Hook::tcx, pins);
+  Attachments attachments({}, pins);
   remove_orphans(pins, attachments);
   for (const char* name : kMapPins) pins.unpin(name);
   pins.remove();

@@ -29,6 +29,8 @@ Orphan describe(const PinDirectory& schema, const std::string& name) {
   if (is_map_pin(name))
     return {"map", path,
             fmt::format("{}: what it has counted since that rheod's last drain cannot be read", kBySchema)};
+  if (name == kOrderLastMark)
+    return {"link", path, fmt::format("{}: the mark that its links are behind other programs", kBySchema)};
   return {"unknown", path, kNotOurName};
 }
 
@@ -43,6 +45,8 @@ bool remove_schema(const PinDirectory& schema, std::size_t& links, std::size_t& 
       if (schema.unpin(name)) ++links;
     } else if (is_map_pin(name) && schema.unpin(name)) {
       ++maps;
+    } else if (name == kOrderLastMark) {
+      schema.unmark(name);
     }
   }
   return schema.remove_folder();

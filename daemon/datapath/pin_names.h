@@ -25,6 +25,7 @@ inline constexpr std::array kMapPins = {kFlowCachePin, kGeneration0Pin, kGenerat
 
 inline constexpr std::string_view kLinkPinPrefix = "link_";
 inline constexpr std::string_view kQdiscMarkPrefix = "qdisc_";
+inline constexpr const char* kOrderLastMark = "tcx_order_last";  // the links were made behind other programs
 
 /// One hook of one interface.
 struct Place {

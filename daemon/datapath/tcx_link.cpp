@@ -18,6 +18,7 @@ namespace {
 constexpr int kTcxIngress = 46;      // BPF_TCX_INGRESS
 constexpr int kTcxEgress = 47;       // BPF_TCX_EGRESS
 constexpr __u32 kBefore = 1U << 3U;  // BPF_F_BEFORE; with no program named: before all
+constexpr __u32 kAfter = 1U << 4U;   // BPF_F_AFTER; likewise after all
 constexpr __u32 kLinkTypeTcx = 11;   // BPF_LINK_TYPE_TCX
 
 /// The first bytes of bpf_link_info, with its member `tcx`.
@@ -81,8 +82,8 @@ bool kernel_has_tcx(int program_fd) {
   return !link && errno == ENODEV;  // EINVAL: the attach type is unknown
 }
 
-Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction) {
-  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);
+Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction, TcxOrder order) {
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = order == TcxOrder::first ? kBefore : kAfter);
   UniqueFd link(bpf_link_create(program_fd, static_cast<int>(ifindex), attach_type(direction), &options));
   if (!link) return bpf_error("attach a TCX link", errno);
   return link;

@@ -14,8 +14,9 @@ namespace rheo {
 /// True if the kernel has TCX, by asking for a link on an interface that cannot exist.
 bool kernel_has_tcx(int program_fd);
 
-/// Ahead of all others: behind a program that gives a final verdict we would not see the packet.
-Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction);
+/// Ahead of all programs that are there, or behind them: then what one of them gives a final verdict on is
+/// not seen.
+Result<UniqueFd> attach_tcx(int program_fd, std::uint32_t ifindex, Direction direction, TcxOrder order);
 
 /// Exchanges the program of a link; each packet meets either the old or the new one.
 Status update_tcx(int link_fd, int program_fd);

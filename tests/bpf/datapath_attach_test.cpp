@@ -272,7 +272,8 @@ TEST_F(DatapathSandbox, AFailedAttachLeavesNothing) {
   ASSERT_FALSE(attached);
   EXPECT_EQ(
       attached.error().what,
-      "attach veth_a egress: another program's filter has priority 50 and handle 0x7268, which are ours");
+      "attach veth_a egress: another program's filter has priority 50 and handle 0x7268, which are ours "
+      "(tc_priority says which priority)");
   EXPECT_EQ(filters_of("veth_a").find("meter_"), std::string::npos);
 }
 

@@ -46,6 +46,8 @@ exclude = []
 direction = { "eth*" = "ingress", wg0 = "egress" }
 [datapath]
 hook = "clsact"
+tcx_order = "last"
+tc_priority = 7
 flow_cache_rows = 64
 evicted_ring = 65536
 fragments = 1
@@ -139,7 +141,7 @@ l = ["a", "b"]
       .interfaces = {.include = {"eth*", "wg0"},
                      .exclude = {},
                      .direction = {{"eth*", DirectionChoice::ingress}, {"wg0", DirectionChoice::egress}}},
-      .datapath = {HookChoice::clsact, 64, 65'536, 1, 50ms},
+      .datapath = {HookChoice::clsact, TcxOrderChoice::last, 7, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
       .resource = {{{"deployment.environment.name", "x"},
@@ -237,6 +239,10 @@ const Mistake kMistakes[] = {
      "f:2: interfaces.direction = {...}: lo = \"up\": unknown; allowed: \"both\", \"ingress\", \"egress\""},
     {"[datapath]\nhook = \"xdp\"",
      "f:2: datapath.hook = \"xdp\": unknown; allowed: \"auto\", \"tcx\", \"clsact\""},
+    {"[datapath]\ntcx_order = \"before\"",
+     "f:2: datapath.tcx_order = \"before\": unknown; allowed: \"first\", \"last\""},
+    {"[datapath]\ntc_priority = 49152",
+     "f:2: datapath.tc_priority = 49152: out of range; allowed: 1 to 49151"},
     {"[datapath]\nflow_cache_rows = 63",
      "f:2: datapath.flow_cache_rows = 63: out of range; allowed: 64 to 16777216"},
     {"[datapath]\nevicted_ring = \"48MiB\"",
