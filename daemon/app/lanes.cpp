@@ -21,7 +21,7 @@ std::string otlp_lane(const std::string& name) { return "otlp." + name; }
 
 /// A batch that waits to be full must not fill the queue.
 std::size_t batch_size(std::uint64_t configured, std::uint64_t queue, const Outbox& outbox) {
-  return std::clamp<std::uint64_t>(outbox.queue_of(queue) / 2, 1, configured);
+  return std::min(configured, outbox.queue_of(queue) / 2);
 }
 
 /// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
