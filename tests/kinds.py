@@ -13,13 +13,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CPUS = os.cpu_count() or 1
 CTEST_KINDS = ("unit", "check", "golden", "bpf")
+PRESETS = {"unit-asan": "asan", "golden-asan": "asan", "unit-tsan": "tsan", "fuzz": "fuzz"}  # `dev` for all others
 INTEGRATION_SECONDS = 900  # one script; --long multiplies
+INTEGRATION_AT_ONCE = 2
+INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
 SYSTEM_SECONDS = 900  # downloads included, the first time
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -50,6 +54,10 @@ def run_to_end(command, seconds, log=None, **options):
     return code, output
 
 
+def at_lowest_priority(command):
+    return ["nice", "-n", "19", *command]
+
+
 def last_line(output):
     lines = output.strip().splitlines()
     return lines[-1].strip() if lines else "no output"
@@ -61,6 +69,7 @@ class Builds:
 
     def __init__(self):
         self._results = {}
+        self._locks = {preset: threading.Lock() for preset in ("dev", *PRESETS.values())}
 
     @staticmethod
     def _targets(preset):
@@ -71,11 +80,13 @@ class Builds:
 
     def build(self, preset):
         """Why the preset cannot be had, or None."""
-        if preset not in self._results:
-            started = time.monotonic()
-            self._results[preset] = self._build(preset)
-            print(f"== build {preset}: {self._results[preset] or 'done'} ({time.monotonic() - started:.0f} s)", flush=True)
-        return self._results[preset]
+        with self._locks[preset]:
+            if preset not in self._results:
+                started = time.monotonic()
+                self._results[preset] = self._build(preset)
+                print(f"== build {preset}: {self._results[preset] or 'done'} ({time.monotonic() - started:.0f} s)",
+                      flush=True)
+            return self._results[preset]
 
     def _build(self, preset):
         launcher = shutil.which("ccache") or ""
@@ -84,7 +95,7 @@ class Builds:
             configure += [f"-DCMAKE_C_COMPILER={clang('clang')}", f"-DCMAKE_CXX_COMPILER={clang('clang++')}"]
         for command in (configure, ["cmake", "--build", TOP / "build" / preset, *self._targets(preset)]):
             log = TOP / "build" / f"{preset}.log"
-            code, output = run_to_end(command, 3600, log)
+            code, output = run_to_end(command if preset == "dev" else at_lowest_priority(command), 3600, log)
             if code != 0:
                 print(output[-6000:])
                 return f"the build of preset {preset} failed, see {log.relative_to(TOP)}"
@@ -97,12 +108,21 @@ class Kinds:
     def __init__(self, arguments):
         self.arguments = arguments
         self.builds = Builds()
+        self._beside = concurrent.futures.ThreadPoolExecutor(1)
+        self._tidied = None
+
+    def start_beside(self, wanted):
+        """Starts what needs nothing but processor time, at the lowest priority: most tests wait most of the time."""
+        if "tidy" in wanted:
+            self._tidied = self._beside.submit(self._tidy)
+        for preset in dict.fromkeys(PRESETS[kind] for kind in wanted if kind in PRESETS):
+            self._beside.submit(self.builds.build, preset)
 
     def all(self):
         kinds = {kind: (lambda kind=kind: self.ctest(kind, "dev")) for kind in CTEST_KINDS}
-        kinds["tidy"] = self.tidy
         kinds["integration"] = self.integration
         kinds["system"] = self.system
+        kinds["tidy"] = lambda: self._tidied.result()
         kinds["unit-asan"] = lambda: self.ctest("unit", "asan")
         kinds["golden-asan"] = lambda: self.ctest("golden", "asan")
         if self.arguments.long:
@@ -145,7 +165,7 @@ class Kinds:
         lines = [line.strip() for line in output.splitlines() if re.search(r"Failure|ERROR|rror:|timeout", line)]
         return (lines or [last_line(output)])[0][:300]
 
-    def tidy(self):
+    def _tidy(self):
         """clang-tidy over the daemon's own C++, by the compile commands of `dev`."""
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
@@ -159,8 +179,8 @@ class Kinds:
     def _tidy_file(file):
         name = os.path.relpath(file, TOP)
         # g++'s options that clang does not know are no findings.
-        code, output = run_to_end([clang("clang-tidy"), "--quiet", "-p", TOP / "build" / "dev",
-                                   "--extra-arg=-Wno-unknown-warning-option", file], 300)
+        code, output = run_to_end(at_lowest_priority([clang("clang-tidy"), "--quiet", "-p", TOP / "build" / "dev",
+                                                      "--extra-arg=-Wno-unknown-warning-option", file]), 900)
         if code == 0:
             return Outcome("passed", name)
         finding = re.search(r"^.*: (?:error|warning): .*$", output, re.M)
@@ -169,14 +189,18 @@ class Kinds:
     def integration(self):
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
-        outcomes = []
-        for script in sorted((TOP / "tests" / "integration").glob("*.py")):
-            if not os.access(script, os.X_OK):
-                continue  # rig.py is what they import
-            options = ["--kills", "2000"] if self.arguments.long and script.stem == "kill" else []
-            limit = INTEGRATION_SECONDS * (10 if self.arguments.long else 1)
-            outcomes += self._script(script, options, limit)
-        return outcomes
+        # What is not executable is imported by the others. Most of a script's time is spent waiting, and each has
+        # namespaces and directories of its own.
+        scripts = [script for script in sorted((TOP / "tests" / "integration").glob("*.py")) if os.access(script, os.X_OK)]
+        alone = [script for script in scripts if script.stem in INTEGRATION_ALONE]
+        with concurrent.futures.ThreadPoolExecutor(INTEGRATION_AT_ONCE) as pool:
+            results = list(pool.map(self._integration_script, [script for script in scripts if script not in alone]))
+        results += map(self._integration_script, alone)
+        return [outcome for outcomes in results for outcome in outcomes]
+
+    def _integration_script(self, script):
+        options = ["--kills", "2000"] if self.arguments.long and script.stem == "kill" else []
+        return self._script(script, options, INTEGRATION_SECONDS * (10 if self.arguments.long else 1))
 
     def system(self):
         """A booted systemd; other kernels, booted: each briefly, or with --long in every case."""
@@ -190,6 +214,7 @@ class Kinds:
     def _script(script, options, seconds):
         """Runs a test that reports its cases as tests/integration/rig.py does."""
         log = TOP / "build" / "dev" / script.parent.name / f"{script.stem}.log"
+        started = time.monotonic()
         code, output = run_to_end([sys.executable, script, *options], seconds, log)
         found = [Outcome(*match) for match in re.findall(r"^(passed|failed|skipped): ([^:]+: [^:\n]+)(?:: (.*))?$",
                                                          output, re.M)]
@@ -198,6 +223,7 @@ class Kinds:
         for outcome in found:
             if outcome.status != "passed":
                 print(f"   {outcome.status}: {outcome.name} {outcome.reason}", flush=True)
+        print(f"   {script.stem}: {len(found)} cases ({time.monotonic() - started:.0f} s)", flush=True)
         return found or [Outcome("failed", script.stem, "reported nothing")]
 
     def fuzz(self):
@@ -226,6 +252,7 @@ class Kinds:
 
     def bench(self):
         """Benchmarks fail only when they cannot measure; their figures are for people to judge."""
+        self._beside.shutdown(wait=True)
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
         outcomes = []
@@ -267,15 +294,17 @@ def summarize(results):
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
-    parser.add_argument("--only", metavar="KIND", help="kinds, with commas: unit, check, golden, bpf, tidy, "
-                        "integration, system, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
+    parser.add_argument("--only", metavar="KIND", help="kinds, with commas: unit, check, golden, bpf, integration, "
+                        "system, tidy, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
     parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="N", help="for each fuzzer (default 60)")
     parser.add_argument("--long", action="store_true", help="soaks, full benchmarks, ThreadSanitizer too")
     arguments = parser.parse_args()
-    kinds = Kinds(arguments).all()
+    evidence = Kinds(arguments)
+    kinds = evidence.all()
     wanted = arguments.only.split(",") if arguments.only else list(kinds)
     if unknown := [kind for kind in wanted if kind not in kinds]:
         parser.error(f"--only {','.join(unknown)}: not one of {', '.join(kinds)}")
+    evidence.start_beside(wanted)
     results = {}
     for kind in wanted:
         started = time.monotonic()
