@@ -23,6 +23,7 @@ CTEST_KINDS = ("unit", "check", "golden", "bpf")
 PRESETS = {"unit-asan": "asan", "golden-asan": "asan", "unit-tsan": "tsan", "fuzz": "fuzz"}  # `dev` for all others
 INTEGRATION_SECONDS = 900  # one script; --long multiplies
 INTEGRATION_AT_ONCE = 2
+INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp builds a Collector, once
 INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
 SYSTEM_SECONDS = 900  # downloads included, the first time
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
@@ -192,6 +193,7 @@ class Kinds:
         # What is not executable is imported by the others. Most of a script's time is spent waiting, and each has
         # namespaces and directories of its own.
         scripts = [script for script in sorted((TOP / "tests" / "integration").glob("*.py")) if os.access(script, os.X_OK)]
+        scripts.sort(key=lambda script: script.stem not in INTEGRATION_FIRST)
         alone = [script for script in scripts if script.stem in INTEGRATION_ALONE]
         with concurrent.futures.ThreadPoolExecutor(INTEGRATION_AT_ONCE) as pool:
             results = list(pool.map(self._integration_script, [script for script in scripts if script not in alone]))
