@@ -4,14 +4,17 @@
 pager, events as they happen, completion."""
 import json
 import os
+import pathlib
 import pty
+import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 from bus import ORDINARY_UID, serve, wait_for
-from rig import TOP, Rig, expect, expect_equal
+from rig import TOP, Rig, Skipped, expect, expect_equal
 
 
 def rheoctl(*words, uid=None, environment=None):
@@ -117,6 +120,15 @@ def events(rheod):
     expect(gone.returncode == 1 and "rheod does not run" in gone.stderr, f"without rheod: {gone.stderr}")
 
 
+COMPLETIONS = (("ex", ["exporters"]), ("exporters flush ", ["json.test"]), ("flows interface ", ["east"]),
+               ("--json log-level d", ["debug"]), ("flows --so", ["--sort"]), ("--sort pa", ["packets", "packet-rate"]),
+               ("stats datapath.seen_pa", ["datapath.seen_packets"]), ("flows to", ["top"]), ("flows --sort en", ["end"]))
+
+
+def commands_of_help():
+    return sorted(set(re.findall(r"^  ([a-z][a-z-]+) ", rheoctl("--help").stdout, re.M)))
+
+
 def completion():
     def complete(*words):
         script = (f"source {TOP}/dbus/rheoctl/rheoctl.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rheoctl; "
@@ -124,12 +136,35 @@ def completion():
         environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}"}
         return subprocess.run(["bash", "-c", script, "bash", "rheoctl", *words], capture_output=True, text=True, check=True,
                               timeout=30, env=environment).stdout.split()
-    expect_equal(complete("ex"), ["exporters"], "completion of ex")
-    expect_equal(complete("exporters", "flush", ""), ["json.test"], "completion of exporters flush")
-    expect_equal(complete("flows", "interface", ""), ["east"], "completion of flows interface")
-    expect_equal(complete("--json", "log-level", "d"), ["debug"], "completion of log-level d")
-    expect_equal(complete("flows", "--so"), ["--sort"], "completion of --so")
-    expect_equal(complete("--sort", "p"), ["packets"], "completion of --sort p")
+    for line, wanted in COMPLETIONS:
+        expect_equal(complete(*line.split(" ")), wanted, f"completion of {line}")
+    expect_equal(sorted(complete("")), commands_of_help(), "commands that bash completes, and those of --help")
+
+
+def zsh_completion():
+    """A zsh at a terminal of its own, whose function compadd tells what it is given."""
+    if not shutil.which("zsh"):
+        raise Skipped("no zsh")
+    script = ("zmodload zsh/zpty\n"
+              "zpty shell zsh -f -i\n"
+              "say() { zpty -w shell $1; }\n"
+              f"say 'PS1=; fpath=({TOP}/dbus/rheoctl $fpath); autoload -Uz compinit; compinit -u -D'\n"
+              "say 'zstyle \":completion:*\" list-separator \"\"; setopt no_beep'\n"
+              "say 'compadd() { builtin compadd -A found \"$@\"; print -rl -- $found >>$OUT; builtin compadd \"$@\" }'\n"
+              "say 'stty -echo; rheoctl-probe() { : >$OUT; zle complete-word; print -r -- $BUFFER >$OUT.done; BUFFER= }; "
+              "zle -N rheoctl-probe; bindkey \"^X\" rheoctl-probe'\n"
+              "zpty -w -n shell \"rheoctl $LINE\"$'\\x18'\n"
+              "for i in {1..150}; do zpty -r -t shell ignored; [[ -s $OUT.done ]] && break; sleep 0.1; done\n"
+              "zpty -d shell\n")
+    for line, wanted in (("", commands_of_help()), *COMPLETIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "found"
+            environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}", "OUT": str(out), "LINE": line,
+                           "TERM": "xterm", "HOME": folder}
+            subprocess.run(["zsh", "-f", "-c", script], capture_output=True, timeout=60, check=True, env=environment)
+            # Of options only the line shows what became of them.
+            found = out.read_text().split() or (out.with_name("found.done").read_text().split()[-1:])
+        expect_equal(sorted(set(found)), sorted(wanted), f"zsh's completion of {line!r}")
 
 
 def main():
@@ -141,7 +176,8 @@ def main():
     bus = None
     for name, run in (("commands", commands), ("mistakes", lambda near, rheod: mistakes()),
                       ("terminal", lambda near, rheod: on_a_terminal(near)), ("monitor", lambda near, rheod: events(rheod)),
-                      ("completion", lambda near, rheod: completion())):
+                      ("completion", lambda near, rheod: completion()),
+                      ("completion of zsh", lambda near, rheod: zsh_completion())):
         with rig.case(name) as case:
             try:
                 bus, near, rheod = serve(rig, case)
