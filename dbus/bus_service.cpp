@@ -57,6 +57,7 @@ class BusService::Session {
         manager_.emitLossEnded(loss.name, loss.packets);
     }
     update_interfaces(status.interfaces);
+    tell_of_metering(status.interfaces);
     update_exporters(status.exporters);
     std::vector<std::string> changed;
     if (std::exchange(active_flows_, status.active_flows) != status.active_flows)
@@ -79,6 +80,17 @@ class BusService::Session {
     }
   }
 
+  void tell_of_metering(const std::vector<InterfaceStatus>& interfaces) {
+    std::map<std::uint32_t, std::string> metered;
+    for (const InterfaceStatus& status : interfaces)
+      if (status.metered()) metered.emplace(status.index, status.name);
+    for (const auto& [index, name] : metered_)
+      if (!metered.contains(index)) manager_.emitInterfaceRemoved(index, name);
+    for (const auto& [index, name] : metered)
+      if (!metered_.contains(index)) manager_.emitInterfaceAdded(index, name);
+    metered_ = std::move(metered);
+  }
+
   void update_exporters(const std::vector<ExporterStatus>& exporters) {
     std::erase_if(exporters_, [&](const auto& object) {
       return std::ranges::find(exporters, object.first, &ExporterStatus::name) == exporters.end();
@@ -99,6 +111,7 @@ class BusService::Session {
   ManagerObject manager_;
   std::map<std::uint32_t, std::unique_ptr<InterfaceObject>> interfaces_;
   std::map<std::string, std::unique_ptr<ExporterObject>> exporters_;
+  std::map<std::uint32_t, std::string> metered_;
   std::unique_ptr<EventSource> source_;
   std::uint64_t active_flows_ = 0;
   std::string state_;

@@ -14,6 +14,7 @@
 #include "daemon/model/flow_filter.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
+#include "daemon/model/orphan.h"
 
 namespace rheo {
 
@@ -25,6 +26,7 @@ struct FoundFlows {
 
 class Control {
  public:
+  using Changed = std::function<void(Status)>;
   using Drained = std::function<void(Status)>;
   using Found = std::function<void(Result<FoundFlows>)>;
 
@@ -48,6 +50,17 @@ class Control {
 
   /// No such exporter is std::errc::no_such_file_or_directory.
   virtual Status flush_exporter(const std::string& name) = 0;
+
+  /// The settings do not count for links of this name until the next start; with `persist` they are changed,
+  /// too. No such link is std::errc::no_such_file_or_directory, one that is so already already_connected or
+  /// not_connected. Answer later, once status() tells of it.
+  virtual void attach_interface(const std::string& name, bool persist, Changed done) = 0;
+  virtual void detach_interface(const std::string& name, bool persist, Changed done) = 0;
+
+  /// What rheo left in the kernel and does not use. Ask the kernel twice for each interface.
+  virtual std::vector<Orphan> orphans() const = 0;
+  /// Removes them, but those of an unknown kind; which it did.
+  virtual std::vector<Orphan> clean_orphans() = 0;
 
   /// Both answer later, from the main loop, once the collector has done it; or never, when rheod stops.
   virtual void drain(Drained done) = 0;

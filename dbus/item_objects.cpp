@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <utility>
+#include <vector>
 
 #include "daemon/model/names.h"
 
@@ -53,11 +54,14 @@ InterfaceObject::~InterfaceObject() {
 }
 
 void InterfaceObject::update(const InterfaceStatus& status) {
-  const bool renamed = status.name != status_.name;
+  std::vector<std::string> changed;
+  if (status.name != status_.name) changed.emplace_back("Name");
+  if (status.metered() != status_.metered()) changed.emplace_back("State");
+  if (status.failure != status_.failure) changed.emplace_back("Failure");
   status_ = status;
-  if (renamed)
+  if (!changed.empty())
     getObject().emitPropertiesChangedSignal(bus::InterfaceName(Interface_adaptor::INTERFACE_NAME),
-                                            bus::member_names({"Name"}));
+                                            bus::member_names(changed));
 }
 
 std::string InterfaceObject::MacAddress() { return mac_text(status_.mac); }

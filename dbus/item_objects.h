@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// InterfaceObject and ExporterObject: one object on the bus for each metered interface and each exporter.
+// InterfaceObject and ExporterObject: one object on the bus for each wanted interface and each exporter.
 // Main thread.
 #pragma once
 
@@ -36,6 +36,9 @@ class InterfaceObject final
   std::string Kind() override { return status_.kind; }
   std::string MacAddress() override;
   std::uint32_t Mtu() override { return status_.mtu; }
+  std::string State() override { return status_.metered() ? "metered" : "failing"; }
+  std::string Failure() override { return status_.failure; }
+  std::uint64_t NextAttemptAt() override { return status_.next_attempt_at_ns; }
 
   InterfaceStatus status_;
 };

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "daemon/base/utf8.h"
 #include "daemon/model/names.h"
 #include "dbus/flow_dictionary.h"
 #include "dbus/item_objects.h"
@@ -24,6 +25,15 @@ std::optional<FlowOrder> order_of(const std::string& word) {
 
 std::uint16_t port_number(std::uint16_t port_be) {
   return static_cast<std::uint16_t>(port_be << 8U | port_be >> 8U);
+}
+
+/// Paths and names of interfaces are bytes, the bus takes UTF-8 only.
+std::vector<sdbus::Struct<std::string, std::string, std::string>> rows_of(
+    const std::vector<Orphan>& orphans) {
+  std::vector<sdbus::Struct<std::string, std::string, std::string>> rows;
+  for (const Orphan& orphan : orphans)
+    rows.emplace_back(std::make_tuple(orphan.kind, valid_utf8(orphan.place), valid_utf8(orphan.reason)));
+  return rows;
 }
 
 }  // namespace
@@ -56,6 +66,18 @@ void ManagerObject::guarded(const char* member, sdbus::Result<Values...>&& resul
     else
       replies_->refuse(later, decided.error());
   });
+}
+
+/// Also where the connection, and with it the object, has gone meanwhile.
+Control::Changed ManagerObject::finish_later(const Later<>& later) {
+  return [later, waiting = std::weak_ptr(replies_)](const Status& status) {
+    const auto replies = waiting.lock();
+    if (!replies) return;
+    if (status)
+      replies->answer(later);
+    else
+      replies->refuse(later, status.error());
+  };
 }
 
 void ManagerObject::finish(const Later<>& later, const Status& status) {
@@ -147,17 +169,34 @@ void ManagerObject::FlushExporter(sdbus::Result<>&& result, std::string name) {
   });
 }
 
-void ManagerObject::Drain(sdbus::Result<>&& result) {
-  guarded("Drain", std::move(result), [this](const Later<>& later) {
-    control_.drain([later, waiting = std::weak_ptr(replies_)](const Status& drained) {
-      const auto replies = waiting.lock();
-      if (!replies) return;
-      if (drained)
-        replies->answer(later);
-      else
-        replies->refuse(later, drained.error());
-    });
+void ManagerObject::AttachInterface(sdbus::Result<>&& result, std::string name, bool persist) {
+  guarded("AttachInterface", std::move(result),
+          [this, name = std::move(name), persist](const Later<>& later) {
+            control_.attach_interface(name, persist, finish_later(later));
+          });
+}
+
+void ManagerObject::DetachInterface(sdbus::Result<>&& result, std::string name, bool persist) {
+  guarded("DetachInterface", std::move(result),
+          [this, name = std::move(name), persist](const Later<>& later) {
+            control_.detach_interface(name, persist, finish_later(later));
+          });
+}
+
+void ManagerObject::ListOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) {
+  guarded("ListOrphans", std::move(result), [this](const Later<std::vector<OrphanRow>>& later) {
+    replies_->answer(later, rows_of(control_.orphans()));
   });
+}
+
+void ManagerObject::CleanOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) {
+  guarded("CleanOrphans", std::move(result), [this](const Later<std::vector<OrphanRow>>& later) {
+    replies_->answer(later, rows_of(control_.clean_orphans()));
+  });
+}
+
+void ManagerObject::Drain(sdbus::Result<>&& result) {
+  guarded("Drain", std::move(result), [this](const Later<>& later) { control_.drain(finish_later(later)); });
 }
 
 void ManagerObject::Reload(sdbus::Result<>&& result) {

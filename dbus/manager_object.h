@@ -28,6 +28,7 @@ class ManagerObject final
 
  private:
   using Flow = std::map<std::string, sdbus::Variant>;
+  using OrphanRow = sdbus::Struct<std::string, std::string, std::string>;
   using Port = sdbus::Struct<std::string, std::string, std::uint16_t>;
   template <class... Values>
   using Later = Replies::Later<sdbus::Result<Values...>>;
@@ -35,6 +36,7 @@ class ManagerObject final
   /// Asks who may call the member, then runs `allowed`, which answers, or refuses.
   template <class Allowed, class... Values>
   void guarded(const char* member, sdbus::Result<Values...>&& result, Allowed allowed);
+  Control::Changed finish_later(const Later<>& later);
   void finish(const Later<>& later, const Status& status);
 
   std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> ListInterfaces() override;
@@ -46,6 +48,10 @@ class ManagerObject final
                  std::string sort) override;
   void GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) override;
   void SetLogLevel(sdbus::Result<>&& result, std::string level) override;
+  void AttachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;
+  void DetachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;
+  void ListOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) override;
+  void CleanOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) override;
   void FlushExporter(sdbus::Result<>&& result, std::string name) override;
   void Drain(sdbus::Result<>&& result) override;
   void Reload(sdbus::Result<>&& result) override;

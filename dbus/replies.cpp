@@ -7,6 +7,8 @@ namespace {
 const char* name_of(const std::error_code& code) {
   if (code == std::errc::invalid_argument) return "org.rheo.Rheo1.Error.InvalidArgument";
   if (code == std::errc::no_such_file_or_directory) return "org.rheo.Rheo1.Error.NotFound";
+  if (code == std::errc::already_connected) return "org.rheo.Rheo1.Error.AlreadyAttached";
+  if (code == std::errc::not_connected) return "org.rheo.Rheo1.Error.NotAttached";
   if (code == std::errc::device_or_resource_busy) return "org.rheo.Rheo1.Error.Busy";
   if (code == std::errc::bad_message) return "org.rheo.Rheo1.Error.BadConfig";
   if (code == std::errc::operation_not_supported) return "org.rheo.Rheo1.Error.NeedsRestart";

@@ -7,6 +7,7 @@ namespace {
 constexpr std::string_view kOpen;
 constexpr std::string_view kReadFlows = "org.rheo.rheo1.read-flows";
 constexpr std::string_view kReload = "org.rheo.rheo1.reload";
+constexpr std::string_view kManageInterfaces = "org.rheo.rheo1.manage-interfaces";
 constexpr std::string_view kManageDaemon = "org.rheo.rheo1.manage-daemon";
 constexpr std::string_view kManageExporters = "org.rheo.rheo1.manage-exporters";
 
@@ -20,6 +21,10 @@ constexpr MemberRight kRights[] = {
     {"ListFlows", kReadFlows},
     {"GetFlowTable", kReadFlows},
     {"SetLogLevel", kManageDaemon},
+    {"AttachInterface", kManageInterfaces},
+    {"DetachInterface", kManageInterfaces},
+    {"ListOrphans", kManageInterfaces},
+    {"CleanOrphans", kManageInterfaces},
     {"FlushExporter", kManageExporters},
     {"Drain", kManageDaemon},
     {"Reload", kReload},

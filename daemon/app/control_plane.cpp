@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/app/counter_list.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/utf8.h"
 
@@ -19,16 +20,23 @@ constexpr int kFirstLevel = static_cast<int>(log::Priority::error);
 
 std::string level_name() { return std::string(kLevels[static_cast<int>(log::threshold()) - kFirstLevel]); }
 
-std::vector<InterfaceStatus> interfaces(const LinkTable& links, const std::vector<std::string>& metered) {
+std::vector<InterfaceStatus> interfaces(const LinkTable& links,
+                                        const std::vector<LinkFollower::Followed>& followed) {
   std::vector<InterfaceStatus> found;
-  for (const auto& [index, link] : links) {
-    if (!link.gone && std::ranges::find(metered, link.name) != metered.end())
-      // The kernel's names are bytes, the bus takes UTF-8 only.
-      found.push_back({.index = index,
-                       .name = valid_utf8(link.name),
-                       .kind = link.kind,
-                       .mac = link.mac,
-                       .mtu = link.mtu});
+  const std::uint64_t now_ns = monotonic_ns();
+  for (const LinkFollower::Followed& entry : followed) {
+    const auto link = links.find(entry.ifindex);
+    if (link == links.end() || link->second.gone) continue;
+    InterfaceStatus status{.index = entry.ifindex,
+                           // The kernel's names are bytes, the bus takes UTF-8 only.
+                           .name = valid_utf8(link->second.name),
+                           .kind = link->second.kind,
+                           .mac = link->second.mac,
+                           .mtu = link->second.mtu,
+                           .failure = valid_utf8(entry.failure)};
+    if (!status.metered())
+      status.next_attempt_at_ns = realtime_ns() + std::max(entry.next_attempt_ns, now_ns) - now_ns;
+    found.push_back(std::move(status));
   }
   return found;
 }
@@ -50,10 +58,14 @@ void ControlPlane::tick(Look look) {
   counters_ = look.counters;
   status_.active_flows = counters_.table.active_flows;
   status_.log_level = level_name();
-  status_.interfaces = interfaces(*parts_.links.get(), look.metered);
+  look_at_interfaces();
   status_.exporters = parts_.lanes.status();
   status_.losses = std::move(look.losses);
   tick_bus(look.events);
+}
+
+void ControlPlane::look_at_interfaces() {
+  status_.interfaces = interfaces(*parts_.links.get(), parts_.interfaces.followed());
 }
 
 void ControlPlane::say_stopping() {
@@ -102,6 +114,40 @@ Status ControlPlane::reload() {
 }
 
 Status ControlPlane::flush_exporter(const std::string& name) { return parts_.lanes.flush(name); }
+
+/// Not at once: a call of a client is being served, and what fails on its connection would take it away.
+void ControlPlane::attach_interface(const std::string& name, bool persist, Changed done) {
+  change_interfaces([this, name, persist] { return parts_.attach_interface(name, persist); },
+                    std::move(done));
+}
+
+void ControlPlane::detach_interface(const std::string& name, bool persist, Changed done) {
+  change_interfaces([this, name, persist] { return parts_.detach_interface(name, persist); },
+                    std::move(done));
+}
+
+void ControlPlane::change_interfaces(std::function<Status()> change, Changed done) {
+  mailbox_->post([this, change = std::move(change), done = std::move(done)] {
+    const Status changed = change();
+    look_at_interfaces();
+    tick_bus({});
+    done(changed);
+  });
+}
+
+std::vector<Orphan> ControlPlane::orphans() const { return parts_.datapath.orphans(); }
+
+std::vector<Orphan> ControlPlane::clean_orphans() {
+  std::vector<Orphan> removed = orphans();
+  for (const DatapathNote& note : parts_.datapath.remove_orphans())
+    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
+  const std::vector<Orphan> left = orphans();
+  std::erase_if(removed, [&](const Orphan& orphan) {
+    return std::ranges::find(left, orphan.place, &Orphan::place) != left.end();
+  });
+  if (!removed.empty()) log::notice("{} orphans removed", removed.size());
+  return removed;
+}
 
 void ControlPlane::drain(Drained done) {
   auto answered = std::make_shared<Drained>(std::move(done));

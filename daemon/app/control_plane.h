@@ -13,8 +13,10 @@
 
 #include "daemon/app/collector.h"
 #include "daemon/app/lanes.h"
+#include "daemon/app/link_follower.h"
 #include "daemon/app/mailbox.h"
 #include "daemon/base/snapshot.h"
+#include "daemon/datapath/datapath.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/daemon_status.h"
 #include "daemon/model/link.h"
@@ -30,8 +32,12 @@ struct SteeredParts {
   const Snapshot<Listeners>& listeners;
   Collector& collector;
   Lanes& lanes;
+  Datapath& datapath;
+  LinkFollower& interfaces;
   int flow_table_fd = -1;
   std::function<Status()> reload;
+  std::function<Status(const std::string& name, bool persist)> attach_interface;
+  std::function<Status(const std::string& name, bool persist)> detach_interface;
   DaemonStatus fixed;  // what does not change while it runs
 };
 
@@ -46,7 +52,6 @@ class ControlPlane final : public Control {
   /// What the daemon found in its last look at itself.
   struct Look {
     const DaemonCounters& counters;
-    std::vector<std::string> metered;  // names of interfaces
     std::vector<LossStatus> losses;
     std::vector<LossEvent> events;
   };
@@ -62,10 +67,16 @@ class ControlPlane final : public Control {
   Status set_log_level(std::string_view level) override;
   Status reload() override;
   Status flush_exporter(const std::string& name) override;
+  void attach_interface(const std::string& name, bool persist, Changed done) override;
+  void detach_interface(const std::string& name, bool persist, Changed done) override;
+  std::vector<Orphan> orphans() const override;
+  std::vector<Orphan> clean_orphans() override;
   void drain(Drained done) override;
   void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) override;
 
  private:
+  void look_at_interfaces();
+  void change_interfaces(std::function<Status()> change, Changed done);
   void tick_bus(const std::vector<LossEvent>& events);
 
   SteeredParts parts_;

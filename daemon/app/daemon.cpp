@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include "daemon/app/counter_list.h"
+#include "daemon/app/interface_drop_in.h"
 #include "daemon/app/read_settings.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
@@ -217,13 +218,52 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
   fixed.config_path = args_.config_path.value_or(kDefaultConfigPath);
   fixed.started_at_ns = realtime_ns();
   fixed.kernel_mode = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
-  return ControlPlane::start(loop, {.links = links_,
-                                    .listeners = listeners_,
-                                    .collector = *collector_,
-                                    .lanes = *lanes_,
-                                    .flow_table_fd = table_->file().fd(),
-                                    .reload = [this] { return reload(); },
-                                    .fixed = std::move(fixed)});
+  return ControlPlane::start(
+      loop, {.links = links_,
+             .listeners = listeners_,
+             .collector = *collector_,
+             .lanes = *lanes_,
+             .datapath = *datapath_,
+             .interfaces = *interfaces_,
+             .flow_table_fd = table_->file().fd(),
+             .reload = [this] { return reload(); },
+             .attach_interface = [this](const std::string& name,
+                                        bool persist) { return attach_interface(name, persist); },
+             .detach_interface = [this](const std::string& name,
+                                        bool persist) { return detach_interface(name, persist); },
+             .fixed = std::move(fixed)});
+}
+
+Status Daemon::attach_interface(const std::string& name, bool persist) {
+  Status changed = interfaces_->attach_by_name(name);
+  if (!persist) return changed;
+  if (!changed && changed.error().code != std::errc::already_connected) return changed;
+  return persist_interfaces(name, including);
+}
+
+Status Daemon::detach_interface(const std::string& name, bool persist) {
+  Status changed = interfaces_->detach_by_name(name);
+  if (!persist) return changed;
+  if (!changed && changed.error().code != std::errc::not_connected) return changed;
+  return persist_interfaces(name, excluding);
+}
+
+Status Daemon::persist_interfaces(const std::string& name,
+                                  Result<InterfacesConfig> (*change)(InterfacesConfig, const Link&)) {
+  const std::string changed_only = "interface " + name + ": changed until the next start, but not to last";
+  if (!args_.interfaces.empty())
+    return failure(changed_only + ": rheod was started with --interface, which comes before the settings");
+  const auto links = links_.get();
+  const auto link = std::ranges::find_if(
+      *links, [&](const auto& entry) { return entry.second.name == name && !entry.second.gone; });
+  if (link == links->end())
+    return failure(changed_only + ": it is gone", std::errc::no_such_file_or_directory);
+  auto wanted = change(config_.interfaces, link->second);
+  if (!wanted) return forward(std::move(wanted), changed_only);
+  if (auto written = write_interfaces(args_.config_path.value_or(kDefaultConfigPath), *wanted); !written)
+    return forward(std::move(written), changed_only);
+  config_.interfaces = *std::move(wanted);
+  return Done{};
 }
 
 /// Also of a start that failed half way.
@@ -259,10 +299,7 @@ void Daemon::on_tick() {
   const DaemonCounters now = counters();
   auto events = losses_->look(now, monotonic_ns());
   publish_metering(now);
-  control_->tick({.counters = now,
-                  .metered = interfaces_->metered(),
-                  .losses = losses_->losses(),
-                  .events = std::move(events)});
+  control_->tick({.counters = now, .losses = losses_->losses(), .events = std::move(events)});
   const auto report = collector_->report();
   service_.tick(control_->status(), report->drained_at_ns);
   if (!live_) return;

@@ -57,9 +57,14 @@ class Daemon {
   void publish_metering(const DaemonCounters& counters);
   DaemonCounters counters() const;
 
+  Status attach_interface(const std::string& name, bool persist);
+  Status detach_interface(const std::string& name, bool persist);
+  Status persist_interfaces(const std::string& name,
+                            Result<InterfacesConfig> (*change)(InterfacesConfig, const Link&));
+
   Result<std::unique_ptr<ControlPlane>> make_control(sd_event* loop);
 
-  const Config config_;
+  Config config_;  // as read; with what was changed to last
   const Args args_;
   LogLevel log_level_;  // as the settings last had it
   RunDirectory directory_;

@@ -2,6 +2,7 @@
 #include "daemon/app/link_follower.h"
 
 #include <fmt/ranges.h>
+#include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -130,14 +131,9 @@ void LinkFollower::publish() {
 void LinkFollower::choose() {
   const LinkTable& links = watcher_.links();
   wanted_.clear();
-  for (const auto& [index, wanted] : chooser_.choose(links)) {
-    const Link& link = links.at(index);
-    wanted_[index] = {.ifindex = index,
-                      .name = link.name,
-                      .layer = link.layer,
-                      .ingress = wanted.ingress,
-                      .egress = wanted.egress};
-  }
+  for (const auto& [index, wanted] : chooser_.choose(links))
+    wanted_[index] = target_of(links.at(index), wanted);
+  for (const auto& [name, attach] : by_name_) choose_by_name(name, attach);
   std::erase_if(refused_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
 
   std::set<std::string> complaints;
@@ -146,6 +142,63 @@ void LinkFollower::choose() {
     complaints.insert(std::move(complaint));
   }
   complaints_ = std::move(complaints);
+}
+
+void LinkFollower::choose_by_name(const std::string& name, bool attach) {
+  const auto index = index_of(name);
+  if (!index) return;
+  const Link& link = watcher_.links().at(*index);
+  if (!attach)
+    wanted_.erase(*index);
+  else if (link.layer != LinkLayer::unsupported)
+    wanted_[*index] = target_of(link, chooser_.directions_of(link));
+}
+
+LinkTarget LinkFollower::target_of(const Link& link, InterfaceChooser::Wanted directions) const {
+  return {.ifindex = link.index,
+          .name = link.name,
+          .layer = link.layer,
+          .ingress = directions.ingress,
+          .egress = directions.egress};
+}
+
+Result<std::uint32_t> LinkFollower::index_of(const std::string& name) const {
+  if (name.empty() || name.size() >= IF_NAMESIZE)
+    return failure("interface: a name has 1 to 15 bytes", std::errc::no_such_file_or_directory);
+  for (const auto& [index, link] : watcher_.links())
+    if (link.name == name) return index;
+  return failure("interface " + name + ": there is none of this name", std::errc::no_such_file_or_directory);
+}
+
+Status LinkFollower::attach_by_name(const std::string& name) {
+  read_changes();  // what the caller has just made may wait to be read
+  const auto index = index_of(name);
+  if (!index) return std::unexpected(index.error());
+  if (attached_.contains(*index))
+    return failure("interface " + name + ": it is metered already", std::errc::already_connected);
+  const Link& link = watcher_.links().at(*index);
+  const LinkTarget target = target_of(link, chooser_.directions_of(link));
+  if (auto done = datapath_->attach(target); !done) return failure(done.error().what, std::errc::io_error);
+  by_name_[name] = true;
+  attached(target);
+  choose();
+  report_changes();
+  arm(false);
+  return Done{};
+}
+
+Status LinkFollower::detach_by_name(const std::string& name) {
+  read_changes();
+  const auto index = index_of(name);
+  if (!index) return std::unexpected(index.error());
+  if (!attached_.contains(*index) && !wanted_.contains(*index))
+    return failure("interface " + name + ": it is not metered", std::errc::not_connected);
+  by_name_[name] = false;
+  choose();
+  detach_others(UINT64_MAX);
+  report_changes();
+  arm(false);
+  return Done{};
 }
 
 /// True: some is left to do at once.
@@ -185,12 +238,21 @@ void LinkFollower::detach_others(std::uint64_t until_ns) {
 
 void LinkFollower::attach(const LinkTarget& target) {
   const bool was_attached = attached_.contains(target.ifindex);
-  const auto attached = datapath_->attach(target);
-  if (!attached) {
-    attached_.erase(target.ifindex);
-    refused(target, attached.error());
+  const auto done = datapath_->attach(target);
+  if (!done) {
+    if (was_attached) {
+      ++counters_.detached;
+      no_longer_.push_back(target.name);
+      attached_.erase(target.ifindex);
+    }
+    refused(target, done.error());
     return;
   }
+  attached(target);
+}
+
+void LinkFollower::attached(const LinkTarget& target) {
+  const bool was_attached = attached_.contains(target.ifindex);
   refused_.erase(target.ifindex);
   attached_[target.ifindex] = {.target = target, .sure = true};
   if (was_attached) return;
@@ -233,6 +295,16 @@ void LinkFollower::arm(bool more) {
   time.it_value.tv_sec = static_cast<time_t>(delay_ns / kNanosecondsPerSecond);
   time.it_value.tv_nsec = static_cast<long>(delay_ns % kNanosecondsPerSecond);
   ::timerfd_settime(timer_.get(), 0, &time, nullptr);
+}
+
+std::vector<LinkFollower::Followed> LinkFollower::followed() const {
+  std::map<std::uint32_t, Followed> found;
+  for (const auto& [index, entry] : refused_)
+    found[index] = {.ifindex = index, .failure = entry.reason, .next_attempt_ns = entry.next_ns};
+  for (const auto& [index, attached] : attached_) found[index] = {.ifindex = index};
+  std::vector<Followed> followed;
+  for (auto& [index, entry] : found) followed.push_back(std::move(entry));
+  return followed;
 }
 
 std::vector<std::string> LinkFollower::metered() const {

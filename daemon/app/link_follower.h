@@ -41,6 +41,20 @@ class LinkFollower {
   /// Attaches nothing any more.
   void stop() { datapath_ = nullptr; }
 
+  /// What the settings say of links of this name does not count until the next start: they are metered, or
+  /// not. no_such_file_or_directory: there is none; already_connected, not_connected: it is so already;
+  /// io_error: the kernel refuses. With an error nothing changes.
+  Status attach_by_name(const std::string& name);
+  Status detach_by_name(const std::string& name);
+
+  /// A link that is wanted.
+  struct Followed {
+    std::uint32_t ifindex = 0;
+    std::string failure;                // why it is not metered; "": it is
+    std::uint64_t next_attempt_ns = 0;  // CLOCK_MONOTONIC, of one that is not
+  };
+  std::vector<Followed> followed() const;  // in the order of their indexes
+
   std::vector<std::string> metered() const;  // names, in the order of their indexes
   LinkCounters counters() const;
 
@@ -64,11 +78,15 @@ class LinkFollower {
   void read_changes();
   void forget(std::uint32_t ifindex);
   void choose();
+  void choose_by_name(const std::string& name, bool attach);
+  Result<std::uint32_t> index_of(const std::string& name) const;
+  LinkTarget target_of(const Link& link, InterfaceChooser::Wanted directions) const;
   void remember_gone(const LinkTable& before);
   void publish();
   bool act(std::uint64_t until_ns);
   void detach_others(std::uint64_t until_ns);
   void attach(const LinkTarget& target);
+  void attached(const LinkTarget& target);
   void refused(const LinkTarget& target, const Error& error);
   void report_changes();
   void arm(bool more);
@@ -80,6 +98,7 @@ class LinkFollower {
   UniqueFd timer_;
   UniqueFd epoll_;
 
+  std::map<std::string, bool> by_name_;  // true: metered, whatever the settings say; false: not
   std::map<std::uint32_t, LinkTarget> wanted_;
   std::map<std::uint32_t, Attached> attached_;
   std::map<std::uint32_t, Refused> refused_;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
+
 #include "daemon/base/clock.h"
 
 namespace rheo {
@@ -23,7 +25,8 @@ std::string counted(std::uint64_t number, const char* what) {
 }  // namespace
 
 std::string service_status(const DaemonStatus& status) {
-  return fmt::format("metering {}, {}, {}", counted(status.interfaces.size(), "interface"),
+  const auto metered = std::ranges::count_if(status.interfaces, &InterfaceStatus::metered);
+  return fmt::format("metering {}, {}, {}", counted(static_cast<std::uint64_t>(metered), "interface"),
                      counted(status.active_flows, "flow"), counted(status.exporters.size(), "exporter"));
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <set>
 
+#include "daemon/base/utf8.h"
 #include "daemon/config/toml_tree.h"
 
 namespace rheo {
@@ -80,6 +81,13 @@ class Coverage {
   const std::set<std::uint32_t>& by_name_;
   std::map<std::uint32_t, Seen> seen_;
 };
+
+Status can_be_named(const Link& link) {
+  const auto pattern = InterfacePattern::parse(link.name);
+  if (pattern && pattern->is_name() && valid_utf8(link.name) == link.name) return Done{};
+  return failure(fmt::format("interface {}: its name cannot be in the settings, where it is a pattern",
+                             printable(link.name)));
+}
 
 }  // namespace
 
@@ -168,7 +176,7 @@ bool InterfaceChooser::may_be_metered(const Link& link) const {
          });
 }
 
-InterfaceChooser::Wanted InterfaceChooser::directions_of(const Link& link) const {
+InterfaceChooser::Wanted InterfaceChooser::configured_directions(const Link& link) const {
   Wanted wanted;
   for (const DirectionRule& rule : directions_) {
     if (!rule.pattern.matches(link)) continue;
@@ -178,6 +186,11 @@ InterfaceChooser::Wanted InterfaceChooser::directions_of(const Link& link) const
   }
   if (link.loopback) wanted.ingress = false;
   return wanted;
+}
+
+InterfaceChooser::Wanted InterfaceChooser::directions_of(const Link& link) const {
+  const Wanted wanted = configured_directions(link);
+  return wanted.ingress || wanted.egress ? wanted : Wanted{.ingress = false, .egress = true};
 }
 
 std::map<std::uint32_t, InterfaceChooser::Wanted> InterfaceChooser::choose(const LinkTable& links) const {
@@ -191,7 +204,7 @@ std::map<std::uint32_t, InterfaceChooser::Wanted> InterfaceChooser::choose(const
   Coverage coverage(links, candidates, by_name);
   std::map<std::uint32_t, Wanted> chosen;
   for (const std::uint32_t index : candidates) {
-    const Wanted wanted = directions_of(links.at(index));
+    const Wanted wanted = configured_directions(links.at(index));
     if ((wanted.ingress || wanted.egress) && coverage.metered(index)) chosen.emplace(index, wanted);
   }
   return chosen;
@@ -212,6 +225,27 @@ std::vector<std::string> InterfaceChooser::complaints(const LinkTable& links) co
                       pattern.text(), found->second.hardware_type));
   }
   return said;
+}
+
+Result<InterfacesConfig> including(InterfacesConfig config, const Link& link) {
+  if (const Status named = can_be_named(link); !named) return std::unexpected(named.error());
+  std::erase(config.exclude, link.name);
+  for (const std::string& text : config.exclude) {
+    const auto pattern = InterfacePattern::parse(text);
+    if (pattern && pattern->matches(link))
+      return failure(fmt::format("interface {}: \"{}\" of exclude matches it, and exclude wins; change that",
+                                 link.name, text));
+  }
+  if (std::ranges::find(config.include, link.name) == config.include.end())
+    config.include.push_back(link.name);
+  return config;
+}
+
+Result<InterfacesConfig> excluding(InterfacesConfig config, const Link& link) {
+  if (const Status named = can_be_named(link); !named) return std::unexpected(named.error());
+  if (std::ranges::find(config.exclude, link.name) == config.exclude.end())
+    config.exclude.push_back(link.name);
+  return config;
 }
 
 }  // namespace rheo

@@ -38,6 +38,11 @@ class InterfacePattern {
   std::shared_ptr<const Regex> regex_;
 };
 
+/// The settings by which the link is included, or excluded, whatever else they say. Fails where no entry
+/// means this name alone, and where another entry of `exclude` matches the link, naming it.
+Result<InterfacesConfig> including(InterfacesConfig config, const Link& link);
+Result<InterfacesConfig> excluding(InterfacesConfig config, const Link& link);
+
 /// Which links are metered, and in which directions. A function of the settings and of all links:
 /// - what `include` matches, `exclude` does not, and is up; what is included by its name also while it is
 /// down;
@@ -56,13 +61,16 @@ class InterfaceChooser {
   /// By ifindex. Without links of LinkLayer::unsupported.
   std::map<std::uint32_t, Wanted> choose(const LinkTable& links) const;
 
+  /// Of a link that is metered, by the settings or otherwise: at least one.
+  Wanted directions_of(const Link& link) const;
+
   /// What is included by name, and cannot be metered now: a sentence each.
   std::vector<std::string> complaints(const LinkTable& links) const;
 
  private:
   bool may_be_metered(const Link& link) const;
   bool included_by_name(const Link& link) const;
-  Wanted directions_of(const Link& link) const;
+  Wanted configured_directions(const Link& link) const;
 
   struct DirectionRule {
     InterfacePattern pattern;

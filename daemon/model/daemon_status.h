@@ -16,12 +16,17 @@ struct NamedCounter {
   std::uint64_t value = 0;
 };
 
+/// An interface that is wanted.
 struct InterfaceStatus {
   std::uint32_t index = 0;
   std::string name;
   std::string kind;
   MacAddress mac{};
   std::uint32_t mtu = 0;
+  std::string failure;                   // why it is not metered; "": it is
+  std::uint64_t next_attempt_at_ns = 0;  // since 1970, of one that is not
+
+  bool metered() const { return failure.empty(); }
 };
 
 struct ExporterStatus {

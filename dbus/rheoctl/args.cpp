@@ -9,11 +9,15 @@
 namespace rheo::ctl {
 namespace {
 
-constexpr option kOptions[] = {
-    {"json", no_argument, nullptr, 'j'},       {"limit", required_argument, nullptr, 'n'},
-    {"sort", required_argument, nullptr, 's'}, {"no-legend", no_argument, nullptr, 'l'},
-    {"no-pager", no_argument, nullptr, 'p'},   {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'V'},    {nullptr, 0, nullptr, 0}};
+constexpr option kOptions[] = {{"json", no_argument, nullptr, 'j'},
+                               {"limit", required_argument, nullptr, 'n'},
+                               {"sort", required_argument, nullptr, 's'},
+                               {"no-legend", no_argument, nullptr, 'l'},
+                               {"no-pager", no_argument, nullptr, 'p'},
+                               {"persist", no_argument, nullptr, 'P'},
+                               {"help", no_argument, nullptr, 'h'},
+                               {"version", no_argument, nullptr, 'V'},
+                               {nullptr, 0, nullptr, 0}};
 
 bool parse_limit(std::string_view text, std::uint32_t& limit) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), limit);
@@ -46,6 +50,9 @@ Result<Args> parse_args(int argc, char* argv[]) {
       case 'p':
         args.pager = false;
         break;
+      case 'P':
+        args.persist = true;
+        break;
       case 'h':
         args.help = true;
         break;
@@ -67,7 +74,9 @@ const char* usage() {
          "\n"
          "usage: rheoctl [options] COMMAND\n"
          "  status                       the daemon in a few lines (without a command, too)\n"
-         "  interfaces [list]            what is metered\n"
+         "  interfaces [list]            what is metered, or refused by the kernel\n"
+         "  interfaces attach NAME       meter it, whatever the settings say\n"
+         "  interfaces detach NAME       do not\n"
          "  exporters [list]             where records go, and what became of them\n"
          "  exporters flush NAME         send now what waits for this exporter\n"
          "  flows [list] [FILTER]        flows in the table, such as: flows tcp and dst port 443\n"
@@ -75,6 +84,8 @@ const char* usage() {
          "  flows show ID                all that is known of one flow\n"
          "  stats [PATTERN]              counters, all or those that a shell pattern matches\n"
          "  losses                       what is in no record, by reason\n"
+         "  orphans [list]               what rheo left in the kernel and does not use\n"
+         "  orphans clean                remove it\n"
          "  log-level [LEVEL]            show or set: error, warning, notice, info, debug\n"
          "  drain                        fetch now what the kernel has counted\n"
          "  reload                       read the settings again\n"
@@ -84,6 +95,7 @@ const char* usage() {
          "  -n, --limit N                of flows, 1 to 10000 (default: 1000)\n"
          "  -s, --sort KEY               of flows: bytes (default), packets, start or end;\n"
          "                               of flows top also rate (default) or packet-rate\n"
+         "      --persist                of changes: also from the next start on\n"
          "      --no-legend              no line of titles\n"
          "      --no-pager               on a terminal, too\n"
          "  -h, --help                   this text\n"

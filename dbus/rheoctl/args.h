@@ -15,6 +15,7 @@ struct Args {
   std::uint32_t limit = 1'000;
   std::string sort;  // "": as the command has it
   bool json = false;
+  bool persist = false;
   bool legend = true;
   bool pager = true;
   bool help = false;

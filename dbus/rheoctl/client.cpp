@@ -3,6 +3,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <tuple>
@@ -21,6 +22,7 @@ constexpr const char* kManager = "org.rheo.Rheo1.Manager";
 constexpr const char* kInterface = "org.rheo.Rheo1.Interface";
 constexpr const char* kExporter = "org.rheo.Rheo1.Exporter";
 constexpr const char* kObjects = "org.freedesktop.DBus.ObjectManager";
+constexpr const char* kUnknownObject = "org.freedesktop.DBus.Error.UnknownObject";
 constexpr const char* kBusDaemon = "org.freedesktop.DBus";
 // Somebody may have to type a password.
 constexpr std::chrono::seconds kTimeout{130};
@@ -89,7 +91,7 @@ Table Client::status() {
                       {"Flows", "active_flows"}},
           .rows = {{text("Version"), text("State"),
                     time_cell(property<std::uint64_t>(*manager_, kManager, "StartedAt")), text("ConfigPath"),
-                    text("KernelMode"), text("LogLevel"), number_cell(interfaces().rows.size()),
+                    text("KernelMode"), text("LogLevel"), number_cell(metered_interfaces()),
                     number_cell(exporters().rows.size()),
                     number_cell(property<std::uint64_t>(*manager_, kManager, "ActiveFlows"))}}};
 }
@@ -97,17 +99,47 @@ Table Client::status() {
 Table Client::interfaces() {
   std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> listed;
   manager_->callMethod("ListInterfaces").onInterface(kManager).storeResultsTo(listed);
-  Table table{
-      .columns = {{"NAME", "name"}, {"INDEX", "index"}, {"KIND", "kind"}, {"MAC", "mac"}, {"MTU", "mtu"}},
-      .rows = {}};
+  Table table{.columns = {{"NAME", "name"},
+                          {"INDEX", "index"},
+                          {"STATE", "state"},
+                          {"KIND", "kind"},
+                          {"MAC", "mac"},
+                          {"MTU", "mtu"},
+                          {"NEXT ATTEMPT", "next_attempt_at"},
+                          {"FAILURE", "failure"}},
+              .rows = {}};
   for (const auto& row : listed) {
-    const auto proxy = object(row.template get<2>());
-    table.rows.push_back({text_cell(row.template get<1>()), number_cell(row.template get<0>()),
-                          text_cell(property<std::string>(*proxy, kInterface, "Kind")),
-                          text_cell(property<std::string>(*proxy, kInterface, "MacAddress")),
-                          number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu"))});
+    try {
+      table.rows.push_back(
+          interface_row(row.template get<0>(), row.template get<1>(), row.template get<2>()));
+    } catch (const sdbus::Error& error) {
+      if (error.getName() != kUnknownObject) throw;  // it has gone since it was listed
+    }
   }
   return table;
+}
+
+std::vector<Cell> Client::interface_row(std::uint32_t index, const std::string& name,
+                                        const std::string& path) {
+  const auto proxy = object(path);
+  const auto text = [&](const char* property_name) {
+    return text_cell(property<std::string>(*proxy, kInterface, property_name));
+  };
+  const auto next_attempt_at = property<std::uint64_t>(*proxy, kInterface, "NextAttemptAt");
+  return {text_cell(name),
+          number_cell(index),
+          text("State"),
+          text("Kind"),
+          text("MacAddress"),
+          number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu")),
+          next_attempt_at == 0 ? text_cell("") : time_cell(next_attempt_at),
+          text("Failure")};
+}
+
+std::size_t Client::metered_interfaces() {
+  const Table table = interfaces();
+  return static_cast<std::size_t>(
+      std::ranges::count_if(table.rows, [](const auto& row) { return row[2].text == "metered"; }));
 }
 
 Table Client::exporters() {
@@ -202,6 +234,33 @@ void Client::set_log_level(const std::string& level) {
   manager_->callMethod("SetLogLevel").onInterface(kManager).withTimeout(kTimeout).withArguments(level);
 }
 
+void Client::attach_interface(const std::string& name, bool persist) {
+  manager_->callMethod("AttachInterface")
+      .onInterface(kManager)
+      .withTimeout(kTimeout)
+      .withArguments(name, persist);
+}
+
+void Client::detach_interface(const std::string& name, bool persist) {
+  manager_->callMethod("DetachInterface")
+      .onInterface(kManager)
+      .withTimeout(kTimeout)
+      .withArguments(name, persist);
+}
+
+Table Client::orphans() { return orphans_by("ListOrphans"); }
+Table Client::clean_orphans() { return orphans_by("CleanOrphans"); }
+
+Table Client::orphans_by(const char* method) {
+  std::vector<sdbus::Struct<std::string, std::string, std::string>> listed;
+  manager_->callMethod(method).onInterface(kManager).withTimeout(kTimeout).storeResultsTo(listed);
+  Table table{.columns = {{"KIND", "kind"}, {"PLACE", "place"}, {"EXPLANATION", "explanation"}}, .rows = {}};
+  for (const auto& row : listed)
+    table.rows.push_back({text_cell(row.template get<0>()), text_cell(row.template get<1>()),
+                          text_cell(row.template get<2>())});
+  return table;
+}
+
 void Client::flush_exporter(const std::string& name) {
   manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kTimeout).withArguments(name);
 }
@@ -224,6 +283,13 @@ void Client::monitor(const std::function<void(const Table&)>& show) {
       .call([&](const std::string& name, const std::string& state) {
         show(event("exporter state", name, state));
       });
+  for (const auto& [signal, what] :
+       {std::pair("InterfaceAdded", "interface added"), std::pair("InterfaceRemoved", "interface removed")}) {
+    manager_->uponSignal(signal).onInterface(kManager).call(
+        [&show, what](std::uint32_t index, const std::string& name) {
+          show(event(what, name, "index " + std::to_string(index)));
+        });
+  }
   manager_->uponSignal("InterfacesAdded")
       .onInterface(kObjects)
       .call([&](const sdbus::ObjectPath& path, const Properties& /*values*/) {

@@ -2,10 +2,12 @@
 // Client: rheod as seen over the bus. Every answer is a table. Functions throw sdbus::Error. One thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/base/unique_fd.h"
 #include "daemon/model/link.h"
@@ -37,8 +39,13 @@ class Client {
   Table statistics(const std::string& pattern);
   Table losses();
   std::string log_level();
+  Table orphans();
+  /// What was removed.
+  Table clean_orphans();
 
   void set_log_level(const std::string& level);
+  void attach_interface(const std::string& name, bool persist);
+  void detach_interface(const std::string& name, bool persist);
   void flush_exporter(const std::string& name);
   void drain();
   void reload();
@@ -48,6 +55,9 @@ class Client {
 
  private:
   std::unique_ptr<sdbus::IProxy> object(const std::string& path);
+  std::vector<Cell> interface_row(std::uint32_t index, const std::string& name, const std::string& path);
+  std::size_t metered_interfaces();
+  Table orphans_by(const char* method);
   template <class T>
   T property(sdbus::IProxy& proxy, const char* interface, const char* name);
 

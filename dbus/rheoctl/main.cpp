@@ -51,6 +51,15 @@ int run_status(Client& client, const Args& args, Words words) {
 }
 
 int run_interfaces(Client& client, const Args& args, Words words) {
+  if (!words.empty() && (words[0] == "attach" || words[0] == "detach")) {
+    if (words.size() == 1) return complain("interfaces " + words[0] + ": which one? See ip link", kExitUsage);
+    if (words.size() > 2) return too_many(words.subspan(2));
+    if (words[0] == "attach")
+      client.attach_interface(words[1], args.persist);
+    else
+      client.detach_interface(words[1], args.persist);
+    return EXIT_SUCCESS;
+  }
   if (!words.empty() && words[0] == "list") words = words.subspan(1);
   return words.empty() ? print_rows(args, client.interfaces()) : too_many(words);
 }
@@ -107,6 +116,13 @@ int run_losses(Client& client, const Args& args, Words words) {
   return words.empty() ? print_rows(args, client.losses()) : too_many(words);
 }
 
+int run_orphans(Client& client, const Args& args, Words words) {
+  const bool clean = !words.empty() && words[0] == "clean";
+  if (clean || (!words.empty() && words[0] == "list")) words = words.subspan(1);
+  if (!words.empty()) return too_many(words);
+  return print_rows(args, clean ? client.clean_orphans() : client.orphans());
+}
+
 int run_log_level(Client& client, const Args& args, Words words) {
   if (words.size() > 1) return too_many(words.subspan(1));
   if (words.empty()) {
@@ -143,11 +159,11 @@ struct Command {
   const char* name;
   int (*run)(Client& client, const Args& args, Words words);
 };
-constexpr Command kCommands[] = {{"status", run_status},       {"interfaces", run_interfaces},
-                                 {"exporters", run_exporters}, {"flows", run_flows},
-                                 {"stats", run_stats},         {"losses", run_losses},
-                                 {"log-level", run_log_level}, {"drain", run_drain},
-                                 {"reload", run_reload},       {"monitor", run_monitor}};
+constexpr Command kCommands[] = {
+    {"status", run_status},   {"interfaces", run_interfaces}, {"exporters", run_exporters},
+    {"flows", run_flows},     {"stats", run_stats},           {"losses", run_losses},
+    {"orphans", run_orphans}, {"log-level", run_log_level},   {"drain", run_drain},
+    {"reload", run_reload},   {"monitor", run_monitor}};
 
 int explain(const sdbus::Error& error) {
   const std::string& name = error.getName();

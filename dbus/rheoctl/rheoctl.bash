@@ -18,11 +18,14 @@ _rheoctl() {
 	--sort | -s) choices='bytes packets start end rate packet-rate' ;;
 	--limit | -n) ;;
 	interface) choices=$(__rheoctl_names interfaces) ;;
+	attach) choices=$(ls /sys/class/net) ;;
+	detach) choices=$(__rheoctl_names interfaces) ;;
 	flush) choices=$(__rheoctl_names exporters) ;;
 	*)
 		case $command in
-		'') choices='status interfaces exporters flows stats losses log-level drain reload monitor' ;;
-		interfaces) choices='list' ;;
+		'') choices='status interfaces exporters flows stats losses orphans log-level drain reload monitor' ;;
+		interfaces) choices='list attach detach' ;;
+		orphans) choices='list clean' ;;
 		exporters) choices='list flush' ;;
 		flows) choices='list top show tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
 		stats) choices=$(__rheoctl_names stats) ;;
@@ -30,7 +33,7 @@ _rheoctl() {
 		esac
 		;;
 	esac
-	[[ $current != -* ]] || choices='--json --limit --sort --no-legend --no-pager --help --version'
+	[[ $current != -* ]] || choices='--json --limit --sort --persist --no-legend --no-pager --help --version'
 	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
 }
 complete -F _rheoctl rheoctl

@@ -207,6 +207,7 @@ def members_as_root(near, rheod):
     expect_equal(losses["datapath.evicted_full"], [0, 0, False], "loss evicted_full")
     expect("lane.json.test.lost" in losses, f"the lane's loss is missing: {losses}")
     answer("ListListeningPorts")
+    expect_equal((answer("ListOrphans")[0], answer("CleanOrphans")[0]), ([], []), "orphans")
     expect_equal(answer("SetLogLevel", "s", "debug"), None, "answer of SetLogLevel")
     expect_equal(get(ROOT, MANAGER, "LogLevel"), "debug", "LogLevel")
     answer("FlushExporter", "s", "json.test")
@@ -233,6 +234,12 @@ HOSTILE = (
     ("SetLogLevel", ["string:" + "a" * 100_000], "InvalidArgument"),
     ("FlushExporter", ["string:"], "NotFound"),
     ("FlushExporter", ["string:json.none"], "NotFound"),
+    ("AttachInterface", ["string:", "boolean:false"], "NotFound"),
+    ("AttachInterface", ["string:nosuch", "boolean:true"], "NotFound"),
+    ("AttachInterface", ["string:" + "e" * 100_000, "boolean:false"], "NotFound"),
+    ("AttachInterface", ["string:east", "boolean:false"], "AlreadyAttached"),
+    ("DetachInterface", ["string:../east", "boolean:true"], "NotFound"),
+    ("DetachInterface", ["string:lo", "boolean:false"], "NotAttached"),
     ("ListFlows", ["string:tcp and", "uint32:1", "string:bytes"], "InvalidArgument"),
     ("ListFlows", ["string:" + "(" * 4_000, "uint32:1", "string:bytes"], "InvalidArgument"),
     ("ListFlows", ["string:" + "not " * 1_000 + "tcp", "uint32:1", "string:bytes"], "InvalidArgument"),
@@ -297,7 +304,9 @@ def reload(rheod):
 
 OPEN = ("ListInterfaces", "ListExporters", "GetStatistics", "GetLosses")
 GUARDED = {"ListListeningPorts": [], "ListFlows": ["string:", "uint32:1", "string:bytes"], "GetFlowTable": [],
-           "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"], "Drain": [], "Reload": []}
+           "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"],
+           "AttachInterface": ["string:lo", "boolean:false"], "DetachInterface": ["string:east", "boolean:false"],
+           "ListOrphans": [], "CleanOrphans": [], "Drain": [], "Reload": []}
 
 
 def ordinary_user(allowed, why):

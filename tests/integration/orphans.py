@@ -55,7 +55,8 @@ def other_schema(rig, case, hook):
     for name in ("east", "gone"):
         add_pair(near, far, name)
     rheod = start(rig, near, case, hook, ["east", "gone"])
-    near.send("east", *SEND)
+    first = near.send("east", *SEND)
+    wait_until(lambda: rheod.records.exists() and rheod.sums().packets == first["packets"], "records of what was drained")
     left = held_by(rheod.process.pid)
     expect(len(left) >= (12 if hook == "tcx" else 8), f"objects that rheod holds: {left}")
     rheod.kill()
@@ -71,9 +72,10 @@ def other_schema(rig, case, hook):
     said = [line for line in rheod.said().splitlines() if "/v1: " in line]
     expect(len(said) == 1 and re.search(r"\d links and 6 maps of a rheod of another schema", said[0])
            and "cannot be read, so it is lost" in said[0] and "it stays" in said[0], f"said: {said}")
-    sent = near.send("east", *SEND)
+    second = near.send("east", *SEND)
     counters = rheod.stop()
-    expect_conserved(sent_by(sent), rheod.sums(), counters)
+    expect_equal(counters["datapath.seen_packets"], second["packets"], "packets seen with maps of its own")
+    expect_conserved(sent_by(first, second), rheod.sums(), counters)
     expect_equal(pins(rheod), ["other", "v1", "v1/not_rheos"], "what is not rheo's")
     expect_equal(qdiscs(near), [], "qdiscs, of which the other schema had made one")
 
