@@ -120,7 +120,8 @@ def events(rheod):
     expect(gone.returncode == 1 and "rheod does not run" in gone.stderr, f"without rheod: {gone.stderr}")
 
 
-COMPLETIONS = (("ex", ["exporters"]), ("exporters flush ", ["json.test"]), ("flows interface ", ["east"]),
+COMPLETIONS = (("orphans c", ["clean"]), ("interfaces detach ", ["east"]), ("interfaces at", ["attach"]),
+               ("ex", ["exporters"]), ("exporters flush ", ["json.test"]), ("flows interface ", ["east"]),
                ("--json log-level d", ["debug"]), ("flows --so", ["--sort"]), ("--sort pa", ["packets", "packet-rate"]),
                ("stats datapath.seen_pa", ["datapath.seen_packets"]), ("flows to", ["top"]), ("flows --sort en", ["end"]))
 
