@@ -129,7 +129,7 @@ void Lane::idle(const std::stop_token& stop) {
 
 void Lane::log_notice() {
   if (const std::string notice = exporter_->take_notice(); !notice.empty())
-    log::write(log::Priority::warning, fmt::format("{}: {}", options_.name, notice),
+    log::write(log::Priority::warning, log::kExporterNotice, fmt::format("{}: {}", options_.name, notice),
                {{"RHEO_EXPORTER", options_.name}});
 }
 
@@ -171,7 +171,7 @@ void Lane::succeeded(const FlowBatch& batch) {
 void Lane::works_again() {
   retry_ = options_.first_retry;
   if (!failing_.exchange(false)) return;
-  log::write(log::Priority::notice,
+  log::write(log::Priority::notice, log::kExporterWorks,
              fmt::format("{}: writing again; {} records are waiting", options_.name, cursor_->pending()),
              {{"RHEO_EXPORTER", options_.name}});
 }
@@ -184,7 +184,7 @@ void Lane::given_up(const FlowBatch& batch, const Error& error) {
   losses_before_ = losses_noticed_;
   last_loss_ns_ = monotonic_ns();
   log::write(
-      log::Priority::error,
+      log::Priority::error, log::kRecordsRefused,
       fmt::format("{}: {}: {} records are refused for good and counted as lost, going on with the next",
                   options_.name, error.what, batch.size()),
       {{"RHEO_EXPORTER", options_.name}});
@@ -196,10 +196,10 @@ void Lane::failed(const Error& error, const std::stop_token& stop) {
   const auto wait = asked.count() > 0 ? asked : retry_;
   if (asked.count() == 0) retry_ = std::min(retry_ * 2, options_.longest_retry);
   if (!failing_.exchange(true)) {
-    log::write(log::Priority::error,
+    log::write(log::Priority::error, log::kExporterFailed,
                fmt::format("{}: {}, trying again in {}; records wait in the outbox", options_.name,
                            error.what, duration_text(wait)),
-               {{"RHEO_EXPORTER", options_.name}, {"ERRNO", std::to_string(error.code.value())}});
+               {{"RHEO_EXPORTER", options_.name}, log::errno_field(error)});
   }
   // A stop ends the wait, so that there is one more attempt; then at the first pace until its deadline.
   if (stop.stop_requested()) return wait_until(after_now(options_.first_retry), stop);
@@ -234,7 +234,7 @@ void Lane::watch_losses() {
   if (losses.records != losses_noticed_.records) {
     if (last_loss_ns_ == 0) {
       losses_before_ = losses_noticed_;
-      log::write(log::Priority::warning,
+      log::write(log::Priority::warning, log::kRecordsLost,
                  fmt::format("{}: records are being lost, the oldest first; each is counted", options_.name),
                  {{"RHEO_EXPORTER", options_.name}});
     }
@@ -248,7 +248,7 @@ void Lane::watch_losses() {
 
 void Lane::end_losses() {
   const FlowCounts counts = losses_noticed_.counts - losses_before_.counts;
-  log::write(log::Priority::warning,
+  log::write(log::Priority::warning, log::kRecordsKept,
              fmt::format("{}: no more records are being lost; lost were {} records of {} packets, {} octets",
                          options_.name, losses_noticed_.records - losses_before_.records, counts.packets,
                          counts.l2_bytes),

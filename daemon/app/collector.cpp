@@ -141,9 +141,11 @@ bool Collector::swap() {
   if (!swapped) {
     ++counters_.drains_failed;
     if (!swap_failing_)
-      log::error("{}; the flow cache fills up, trying again at every drain", swapped.error().what);
+      log::write(log::Priority::error, log::kDrainFailed,
+                 swapped.error().what + "; the flow cache fills up, trying again at every drain");
   } else if (swap_failing_) {
-    log::notice("draining works again after {} failures", counters_.drains_failed);
+    log::write(log::Priority::notice, log::kDrainWorks,
+               fmt::format("draining works again after {} failures", counters_.drains_failed));
   }
   swap_failing_ = !swapped;
   return swapped.has_value();
@@ -210,9 +212,10 @@ void Collector::follow_clock() {
   const auto offset = static_cast<std::int64_t>(realtime_ns() - monotonic_ns());
   if (clock_offset_ns_ != 0 && std::llabs(offset - clock_offset_ns_) > kClockStepNs) {
     ++counters_.clock_steps;
-    log::notice(
-        "the wall clock moved by {:.3f} s against the monotonic one; records from now on have the new time",
-        static_cast<double>(offset - clock_offset_ns_) / 1e9);
+    log::write(log::Priority::notice, log::kClockStepped,
+               fmt::format("the wall clock moved by {:.3f} s against the monotonic one; records from now on "
+                           "have the new time",
+                           static_cast<double>(offset - clock_offset_ns_) / 1e9));
   }
   clock_offset_ns_ = offset;
   table_.set_clock_offset(offset);

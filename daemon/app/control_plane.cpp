@@ -75,7 +75,8 @@ void ControlPlane::say_stopping() {
 
 void ControlPlane::tick_bus(const std::vector<LossEvent>& events) {
   if (const auto notice = bus_.tick(events))
-    log::write(notice->works ? log::Priority::info : log::Priority::notice, notice->text);
+    log::write(notice->works ? log::Priority::info : log::Priority::notice,
+               notice->works ? log::kBusJoined : log::kBusLost, notice->text);
 }
 
 std::vector<NamedCounter> ControlPlane::statistics() const { return list_counters(counters_); }

@@ -50,7 +50,7 @@ std::unexpected<Error> loop_error(int result) { return errno_error("main loop", 
 
 int on_reload(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* daemon) {
   if (const Status reloaded = static_cast<Daemon*>(daemon)->reload(); !reloaded)
-    log::error("{}", reloaded.error().what);
+    log::write(log::Priority::error, log::kReloadRefused, reloaded.error().what);
   return 0;
 }
 
@@ -121,7 +121,8 @@ Status Daemon::build() {
   if (!table) return forward(std::move(table));
   table_ = *std::move(table);
   if (table_->file().set_aside())
-    log::warning("{}; starting with an empty table", *table_->file().set_aside());
+    log::write(log::Priority::warning, log::kTableSetAside,
+               *table_->file().set_aside() + "; starting with an empty table");
   if (auto loaded = load_datapath(); !loaded) return loaded;
 
   Config config = config_;
@@ -171,9 +172,11 @@ Status Daemon::meter() {
   if (auto started = collector_->start(); !started) return started;
 
   const std::vector<std::string> names = interfaces_->metered();
-  log::info("metering {} interface{} ({}): {}", names.size(), names.size() == 1 ? "" : "s",
-            hook_text(*datapath_),
-            names.empty() ? "none is wanted now" : fmt::format("{}", fmt::join(names, ", ")));
+  log::write(log::Priority::info, log::kMetering,
+             fmt::format("metering {} interface{} ({}): {}", names.size(), names.size() == 1 ? "" : "s",
+                         hook_text(*datapath_),
+                         names.empty() ? "none is wanted now" : fmt::format("{}", fmt::join(names, ", "))),
+             log::repeated("RHEO_INTERFACE", names));
   if (live) live_.emplace();
   ::sd_notify(0, "READY=1");
   return Done{};
@@ -287,8 +290,10 @@ void Daemon::stop() {
     const TableCounters left = last.table = table_->counters();
     last_counters_ = std::move(last);
     if (!table_->remove_if_empty())
-      log::warning("{} flows and {} records are not exported, they stay in {}/flows for the next start",
-                   left.active_flows, left.outbox_pending, directory_.path());
+      log::write(
+          log::Priority::warning, log::kLeftBehind,
+          fmt::format("{} flows and {} records are not exported, they stay in {}/flows for the next start",
+                      left.active_flows, left.outbox_pending, directory_.path()));
   }
   pin_lock_.clear();
   directory_.clear();
@@ -322,7 +327,9 @@ void Daemon::refresh_listeners() {
   auto listeners = dump_listeners();
   const bool failed = !listeners;
   if (failed && !listeners_failing_)
-    log::warning("{}; flows are oriented without knowing who listens, trying again", listeners.error().what);
+    log::write(log::Priority::warning, log::kListenersUnknown,
+               listeners.error().what + "; flows are oriented without knowing who listens, trying again",
+               {log::errno_field(listeners.error())});
   listeners_failing_ = failed;
   if (!failed) listeners_.publish(*std::move(listeners));
 }

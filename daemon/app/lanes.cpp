@@ -38,8 +38,11 @@ void retire_lanes(const ExportConfig& config, Outbox& outbox) {
   for (const auto& [name, otlp] : config.otlp) names.push_back(otlp_lane(name));
   for (const RetiredLane& lane : outbox.retire_lanes(names)) {
     if (lane.records > 0)
-      log::warning("exporter {}: not configured any more, {} records that it had not sent are dropped",
-                   lane.name, lane.records);
+      log::write(
+          log::Priority::warning, log::kExporterDropped,
+          fmt::format("exporter {}: not configured any more, {} records that it had not sent are dropped",
+                      lane.name, lane.records),
+          {{"RHEO_EXPORTER", lane.name}});
   }
 }
 

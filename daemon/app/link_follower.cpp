@@ -89,10 +89,13 @@ void LinkFollower::read_changes() {
   const auto changes = watcher_.read();
   if (!changes) {
     if (!std::exchange(watch_failing_, true))
-      log::error("{}; changes of interfaces are not seen, trying again", changes.error().what);
+      log::write(log::Priority::error, log::kInterfacesUnseen,
+                 changes.error().what + "; changes of interfaces are not seen, trying again",
+                 {log::errno_field(changes.error())});
     return;
   }
-  if (std::exchange(watch_failing_, false)) log::notice("changes of interfaces are seen again");
+  if (std::exchange(watch_failing_, false))
+    log::write(log::Priority::notice, log::kInterfacesSeen, "changes of interfaces are seen again");
   if (!changes->any) return;
   if (changes->resynced)
     for (auto& [index, attached] : attached_) attached.sure = false;
@@ -270,14 +273,19 @@ void LinkFollower::refused(const LinkTarget& target, const Error& error) {
   forbidden_ = forbidden_ || (counters_.attached == 0 && error.code == std::errc::operation_not_permitted);
   // Of one that is gone already, the kernel's message is on its way.
   if (said || forbidden_ || error.code == std::errc::no_such_device) return;
-  log::write(log::Priority::error, error.what + "; continuing without it, trying again",
-             {{"RHEO_INTERFACE", target.name}});
+  log::write(log::Priority::error, log::kInterfaceRefused,
+             error.what + "; continuing without it, trying again",
+             {{"RHEO_INTERFACE", target.name}, log::errno_field(error)});
 }
 
 /// One line for all that came and went together.
 void LinkFollower::report_changes() {
-  if (!now_metered_.empty()) log::info("now metered, too: {}", some_of(now_metered_));
-  if (!no_longer_.empty()) log::info("no longer metered: {}", some_of(no_longer_));
+  if (!now_metered_.empty())
+    log::write(log::Priority::info, log::kInterfaceMetered, "now metered, too: " + some_of(now_metered_),
+               log::repeated("RHEO_INTERFACE", now_metered_));
+  if (!no_longer_.empty())
+    log::write(log::Priority::info, log::kInterfaceLeft, "no longer metered: " + some_of(no_longer_),
+               log::repeated("RHEO_INTERFACE", no_longer_));
   now_metered_.clear();
   no_longer_.clear();
 }

@@ -38,11 +38,11 @@ void log_event(const LossEvent& event) {
     if (event.name != reason.name) continue;
     const std::string name = event.name.substr(event.name.find('.') + 1);
     if (event.started)
-      log::write(log::Priority::warning,
+      log::write(log::Priority::warning, log::kLossBegan,
                  fmt::format("packets are lost: {} ({}); counted under this name", name, reason.meaning),
                  {{"RHEO_LOSS", name}});
     else
-      log::write(log::Priority::notice,
+      log::write(log::Priority::notice, log::kLossEnded,
                  fmt::format("no packet is lost any more: {} had {}", name, event.packets),
                  {{"RHEO_LOSS", name}});
   }

@@ -20,14 +20,15 @@ namespace rheo {
 namespace {
 
 int complain(const Error& error) {
-  log::error("{}", error.what);
+  log::write(log::Priority::error, log::kStartFailed, error.what, {log::errno_field(error)});
   return EXIT_FAILURE;
 }
 
 /// The settings, or nothing after every mistake in them was printed.
 std::optional<Config> read_config(const Args& args) {
   ReadSettings read = read_settings(args);
-  for (const std::string& complaint : read.complaints) log::error("{}", complaint);
+  for (const std::string& complaint : read.complaints)
+    log::write(log::Priority::error, log::kConfigMistake, complaint);
   if (!read.complaints.empty()) return std::nullopt;
   return std::move(read.config);
 }

@@ -6,6 +6,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +17,7 @@ namespace {
 
 std::atomic<int> least{static_cast<int>(Priority::info)};
 
-void write_journal(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
+void write_journal(Priority priority, const std::string& text, const Fields& fields) {
   std::vector<std::string> lines;
   lines.reserve(fields.size() + 2);
   lines.push_back("MESSAGE=" + text);
@@ -44,11 +45,26 @@ void set_threshold(Priority priority) { least = static_cast<int>(priority); }
 
 Priority threshold() { return static_cast<Priority>(least.load()); }
 
-void write(Priority priority, const std::string& text, std::initializer_list<Field> fields) {
+void write(Priority priority, const std::string& text, const Fields& fields) {
   static const bool journal = is_journal(STDERR_FILENO);
   if (static_cast<int>(priority) > least) return;
   if (journal) return write_journal(priority, text, fields);
   std::fprintf(stderr, "rheod: %s\n", text.c_str());
 }
+
+void write(Priority priority, const Event& event, const std::string& text, Fields fields) {
+  fields.push_back({"MESSAGE_ID", std::string(event.id)});
+  write(priority, text, fields);
+}
+
+Fields repeated(std::string_view name, std::span<const std::string> values) {
+  constexpr std::size_t kMost = 256;
+  Fields fields;
+  for (const std::string& value : values.first(std::min(values.size(), kMost)))
+    fields.push_back({name, value});
+  return fields;
+}
+
+Field errno_field(const Error& error) { return {"ERRNO", std::to_string(error.code.value())}; }
 
 }  // namespace rheo::log

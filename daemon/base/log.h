@@ -6,9 +6,13 @@
 #include <fmt/core.h>
 
 #include <cstdint>
-#include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "daemon/base/events.h"
+#include "daemon/base/result.h"
 
 namespace rheo::log {
 
@@ -28,8 +32,20 @@ bool is_journal(int fd);
 void set_threshold(Priority priority);
 Priority threshold();
 
+/// A name may stand several times, such as that of each interface.
+using Fields = std::vector<Field>;
+
+/// The same field for each value; for the first 256, since the journal takes a thousand fields a line.
+Fields repeated(std::string_view name, std::span<const std::string> values);
+
 /// Writes one line. `fields` reach the journal only: the text must be understood without them.
-void write(Priority priority, const std::string& text, std::initializer_list<Field> fields = {});
+void write(Priority priority, const std::string& text, const Fields& fields = {});
+
+/// Likewise, with the event's MESSAGE_ID.
+void write(Priority priority, const Event& event, const std::string& text, Fields fields = {});
+
+/// ERRNO= of an error that has one.
+Field errno_field(const Error& error);
 
 template <class... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {

@@ -199,6 +199,25 @@ def check_documented_counters(tree):
             yield "daemon/model/counters.h", number, f"{stage}.{found[1]}: not among the counters of man/rheod.8.scd"
 
 
+def check_documented_events(tree):
+    """Every MESSAGE_ID is one of its own, is used, and is in the manual page with the fields that its lines have."""
+    page = dict(re.findall(r"^\|  ([0-9a-f]{32})\n:  .+\n:  ?(.*)$", "\n".join(tree.lines(Path("man/rheod.8.scd"))), re.M))
+    code = "\n".join("\n".join(tree.lines(path)) for path in tree.c_files() if path.suffix == ".cpp")
+    seen = {}
+    for number, line in enumerate(tree.lines(Path("daemon/base/events.h")), 1):
+        if not (found := re.match(r'inline constexpr Event (k\w+)\{"(.*)"\};', line)):
+            continue
+        name, event = found.groups()
+        problems = {"not 32 hexadecimal digits": not re.fullmatch("[0-9a-f]{32}", event),
+                    f"the same as {seen.get(event)}": event in seen, "not in the log of man/rheod.8.scd": event not in page,
+                    "used nowhere": not re.search(rf"\blog::{name}\b", code)}
+        seen[event] = name
+        for problem in (text for text, wrong in problems.items() if wrong):
+            yield "daemon/base/events.h", number, f"{name}: {problem}"
+    for event in sorted(set(page) - set(seen)):
+        yield "man/rheod.8.scd", 1, f"{event}: not an event of daemon/base/events.h"
+
+
 def check_bus_members(tree):
     """Every member has its right and its paragraph; every action is in the policy, and is used."""
     text = {name: "\n".join(tree.lines(Path(name))) for name in

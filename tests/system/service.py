@@ -8,6 +8,7 @@ line "passed: service: CASE", "failed: …: why" or "skipped: …: why"; it exit
     tests/system/service.py [--build DIR] [--short]
 """
 import argparse
+import errno
 import contextlib
 import json
 import os
@@ -32,6 +33,8 @@ udp_timeout = "1s"
 [export.json.default]
 path = "/var/log/rheo/flows.json"
 """
+SEND_7 = ("/usr/bin/python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
+          "[s.sendto(bytes(100), (\"10.9.0.2\", 9)) for _ in range(7)]'")
 MOST_EXPOSED = 2.0  # systemd-analyze security
 
 
@@ -131,8 +134,7 @@ def starts_and_meters(container):
     expect_equal(container.run("ps -o user= -p $(systemctl show rheod --value -p MainPID)").strip(), "rheo", "user of rheod")
     wait_for(lambda: re.fullmatch(r"metering 1 interface, \d+ flows?, 1 exporter", show(container, "StatusText")),
              "status line with its numbers")
-    container.run("/usr/bin/python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
-                  "[s.sendto(bytes(100), (\"10.9.0.2\", 9)) for _ in range(7)]'; rheoctl drain")
+    container.run(f"{SEND_7}; rheoctl drain")
     flows = json.loads(container.run("rheoctl --json flows udp and host 10.9.0.2"))
     expect_equal([flow["packets"] for flow in flows], [7], "packets of the flow")
     expect("metering 1 interface (tcx): east" in container.run("journalctl -u rheod"), "no line in the journal")
@@ -169,6 +171,31 @@ def reloads(container):
     container.run("sed -i '$d' /etc/rheo/rheo.toml && systemctl reload rheod")
 
 
+def event(name):
+    return re.search(rf'Event {name}{{"(\w+)"}}', (TOP / "daemon" / "base" / "events.h").read_text())[1]
+
+
+def journal(container):
+    def lines(*matches):
+        shown = container.run("journalctl --no-pager -o json -u rheod " + " ".join(matches))
+        return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+
+    metering = lines("RHEO_INTERFACE=east", f"MESSAGE_ID={event('kMetering')}")
+    expect(metering and all("metering 1 interface" in line["MESSAGE"] for line in metering), f"kMetering: {metering}")
+    expect_equal(lines("RHEO_INTERFACE=eth77"), [], "lines about an interface that there is not")
+    expect("east" in container.run("journalctl --no-pager -u rheod RHEO_INTERFACE=east"), "no line for people")
+
+    container.run("mv /var/log/rheo/flows.json /var/log/rheo/kept && mkdir /var/log/rheo/flows.json && systemctl reload rheod")
+    container.run(SEND_7)
+    failing = [f"MESSAGE_ID={event('kExporterFailed')}"]
+    wait_for(lambda: lines(*failing), "line of an exporter that fails", 60)
+    failed = lines(*failing)[0]
+    expect_equal((failed["RHEO_EXPORTER"].partition(".")[0], failed["ERRNO"]), ("json", str(errno.EISDIR)), "its fields")
+    expect_equal(failed["PRIORITY"], "3", "its priority")
+    container.run("rmdir /var/log/rheo/flows.json && mv /var/log/rheo/kept /var/log/rheo/flows.json && systemctl reload rheod")
+    wait_for(lambda: lines(f"MESSAGE_ID={event('kExporterWorks')}"), "line of an exporter that works again", 60)
+
+
 def killed(container):
     before = container.run("rheoctl --json stats datapath.seen_packets")
     container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
@@ -199,7 +226,7 @@ def stops(container):
 
 
 CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
-         "reloads": reloads, "killed": killed, "watchdog": watchdog, "stops": stops}
+         "reloads": reloads, "journal": journal, "killed": killed, "watchdog": watchdog, "stops": stops}
 
 
 def main():
