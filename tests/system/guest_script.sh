@@ -3,6 +3,7 @@
 # Runs in the guest: each case named in /payload/cases in turn, its files in /out/CASE. What they say is judged
 # on the host.
 ip() { /sbin/ip "$@"; } # the shell prefers its own
+tc() { /sbin/tc "$@"; }
 
 . /payload/cases # cases="conservation …" packets=N flows=N
 
@@ -79,6 +80,47 @@ restart() {
 	sleep 1
 	kill -TERM $source
 	wait $source
+	stop
+	ip link delete dev east
+}
+
+shown() { # FILE: what is attached and pinned
+	{
+		tc qdisc show dev east
+		for way in ingress egress; do
+			tc filter show dev east $way
+		done
+		find "/sys/fs/bpf/$case" -mindepth 1
+	} >"$folder/$1" 2>&1
+}
+
+# Killed while it meters and, in a build with fault points, while the next one takes over; that the one after it
+# has put right. Killed again, and detached by hand; what was counted until then is the last one's to report.
+left_behind() {
+	pair
+	start left_behind || return
+	send sent.1 east --packets 2000 --flows 100
+	killed
+	for point in link-updated filter-attached; do
+		RHEO_FAULT=$point:1 /sbin/rheod --config /payload/left_behind.toml >"$folder/crash.$point" 2>&1 &
+		rheod=$!
+		tries=0
+		until grep -qs '^rheod: metering ' "$folder/crash.$point" || ! kill -0 $rheod 2>/dev/null || [ $tries -ge 300 ]; do
+			tries=$((tries + 1))
+			usleep 100000
+		done
+		killed
+		echo $? >"$folder/crash_exit.$point"
+	done
+	start left_behind || return
+	shown attached
+	send sent.2 east --packets 2000 --flows 100
+	killed
+	send sent.3 east --packets 2000 --flows 100
+	/sbin/rheod --detach --config /payload/left_behind.toml >"$folder/detach" 2>&1
+	echo $? >"$folder/detach_exit"
+	shown detached
+	start left_behind || return
 	stop
 	ip link delete dev east
 }

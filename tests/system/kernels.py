@@ -3,8 +3,8 @@
 """The real rheod on Debian's kernels of 5.10, 6.1, 6.12 and 7, each booted under QEMU's software emulation.
 
 On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
-also when rheod is killed in between; links without a link-layer header are metered by their inner packets; IPFIX
-over SCTP has everything.
+also when rheod is killed in between, or dies while it takes over and is then detached by hand; links without a
+link-layer header are metered by their inner packets; IPFIX over SCTP has everything.
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -154,6 +154,23 @@ def judge_links(files, kernel):
     expect_equal(sums.duplicates, 0, "records that are in the file twice")
 
 
+def judge_left_behind(files, kernel):
+    counters = files.counters()
+    expect_hook(files, kernel, 1)
+    expect_equal(len(files.said()), 3, "starts of rheod")
+    attached = (files.folder / "attached").read_text(errors="replace")
+    filters = len(re.findall(r"handle 0x7268 .*meter_", attached))
+    links = len(re.findall(r"/link_\d+_(?:in|e)gress$", attached, re.M))
+    expect_equal((filters, links), (0, 2) if kernel.hook == "tcx" else (2, 0), f"filters and links after the crashes: {attached}")
+    detached = (files.folder / "detach").read_text(errors="replace")
+    expect_equal((files.folder / "detach_exit").read_text().strip(), "0", f"exit status of --detach: {detached}")
+    expect_equal(len(re.findall(r"^removed (?:link|filter) ", detached, re.M)), 2, f"links and filters removed: {detached}")
+    expect_equal(len(re.findall(r"^removed map ", detached, re.M)), 6, f"maps removed: {detached}")
+    left = (files.folder / "detached").read_text(errors="replace")
+    expect("clsact" not in left and "/sys/fs/bpf/" not in left and "handle" not in left, f"left by --detach: {left}")
+    expect_conserved(files.sent(), files.sums(), counters)
+
+
 def judge_sctp(files, kernel):
     said = (files.folder / "tests").read_text(errors="replace")
     expect_equal((files.folder / "tests_exit").read_text().strip(), "0", f"exit status of the unit tests: {said[-500:]}")
@@ -166,7 +183,7 @@ def judge_sctp(files, kernel):
     expect_equal(len(found["sessions"]), 1, "transport sessions")
 
 
-CASES = {"conservation": judge_conservation, "restart": judge_restart, "links": judge_links,
+CASES = {"conservation": judge_conservation, "restart": judge_restart, "left_behind": judge_left_behind, "links": judge_links,
          "gre_to_many": judge_links, "sctp": judge_sctp}
 
 
@@ -184,7 +201,7 @@ class Reports:
 def programs(build):
     """What runs in the guest, by name there."""
     found = {name: build / "bin" / name for name in OURS}
-    for name in ("ip", "wg"):
+    for name in ("ip", "tc", "wg"):
         if path := shutil.which(name):
             found[name] = pathlib.Path(path).resolve()
     return found
