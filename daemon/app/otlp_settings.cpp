@@ -190,14 +190,14 @@ Status Reader::headers(OtlpTransportOptions& options) const {
   } else {
     options.headers.assign(config_.headers.begin(), config_.headers.end());
   }
-  for (const auto& [key, secret, scheme] : {std::tuple("auth_basic", &config_.auth_basic, "Basic "),
-                                            std::tuple("auth_bearer", &config_.auth_bearer, "Bearer ")}) {
+  for (const auto& [key, secret, scheme] : {std::tuple("auth.basic", &config_.auth_basic, "Basic "),
+                                            std::tuple("auth.bearer", &config_.auth_bearer, "Bearer ")}) {
     if (secret->empty()) continue;
     auto value = read_secret_value(key, *secret, environment_("CREDENTIALS_DIRECTORY"));
     if (!value) return forward(std::move(value));
     const bool basic = secret == &config_.auth_basic;
     if (basic && value->find(':') == std::string::npos)
-      return failure("auth_basic: not a user name and a password; allowed: USER:PASSWORD");
+      return failure("auth.basic: not a user name and a password; allowed: USER:PASSWORD");
     std::erase_if(options.headers, [](const auto& header) { return header.first == "authorization"; });
     options.headers.emplace_back("authorization", scheme + (basic ? base64(*value) : *value));
   }

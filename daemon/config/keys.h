@@ -17,7 +17,7 @@ namespace rheo {
 /// One key of a section: reads a value into the section's settings.
 template <class Section>
 struct Key {
-  std::string_view name;
+  std::string_view name;  // a dot in it is a table's: [export.otlp.NAME.tls]
   std::function<Fault(const TomlValue&, Section&)> read;
   bool secret = false;  // its value is in no complaint
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include "daemon/config/keys.h"
 #include "daemon/config/toml_tree.h"
@@ -19,6 +20,15 @@ constexpr std::array<std::string_view, 3> kFormats = {"json", "ipfix", "otlp"};
 constexpr std::size_t kMaxNameLength = 32;
 constexpr std::size_t kMaxAttributes = 128;
 constexpr std::size_t kMaxExporters = 16;  // each is a thread and a place in the flow table's file
+
+/// "tls.ca_cert" and "tls_ca_cert" are the same key, whichever of them its table of keys has.
+bool is_same_key(std::string_view a, std::string_view b) {
+  const auto plain = [](char c) { return c == '.' ? '_' : c; };
+  return std::ranges::equal(a, b, {}, plain, plain);
+}
+
+/// What may be a table of keys within a section.
+bool is_inner_table(std::string_view name) { return name == "tls" || name == "auth"; }
 
 bool is_exporter_name(std::string_view name) {
   const auto allowed = [](char c) {
@@ -65,6 +75,15 @@ class Reader {
   void read_section(const TomlEntry& entry, const std::string& name, const Keys<Section>& keys,
                     Section& section);
 
+  /// Where in a section a table of keys is: "" or "tls.", and the keys that were there already.
+  struct Within {
+    const std::string& section;
+    std::string prefix;
+    std::set<std::string_view>& seen;
+  };
+  template <class Section>
+  void read_keys(const TomlTable& table, const Within& within, const Keys<Section>& keys, Section& section);
+
   ParsedConfig& parsed_;
   Config& config_;
   std::string file_;
@@ -94,16 +113,36 @@ void Reader::read_section(const TomlEntry& entry, const std::string& name, const
   const TomlTable* const table = table_of(entry, name);
   if (table == nullptr) return;
 
-  for (const TomlEntry& item : *table) {
-    const auto key =
-        std::find_if(keys.begin(), keys.end(), [&](const auto& k) { return k.name == item.key; });
-    if (key == keys.end()) {
+  std::set<std::string_view> seen;
+  read_keys(*table, {.section = name, .prefix = "", .seen = seen}, keys, section);
+}
+
+template <class Section>
+void Reader::read_keys(const TomlTable& table, const Within& within, const Keys<Section>& keys,
+                       Section& section) {
+  for (const TomlEntry& item : table) {
+    const std::string name = within.prefix + item.key;
+    const auto key = std::ranges::find_if(keys, [&](const auto& k) { return is_same_key(k.name, name); });
+    const auto* const inner = std::get_if<TomlTable>(&item.value.value);
+    const auto is_within = [](const auto& k, std::string_view prefix) {
+      return k.name.size() > prefix.size() && is_same_key(k.name.substr(0, prefix.size()), prefix);
+    };
+    if (key != keys.end()) {
+      if (!within.seen.insert(key->name).second)
+        complain(item.line, fmt::format("{}.{}: set twice, with \".\" and with \"_\"; allowed: once",
+                                        within.section, name));
+      else if (const Fault fault = key->read(item.value, section))
+        complain(item.line, fmt::format("{}.{} = {}: {}", within.section, name,
+                                        key->secret ? "(not shown)" : item.value.text(), *fault));
+    } else if (inner != nullptr && within.prefix.empty() && is_inner_table(name) &&
+               std::ranges::any_of(keys, [&](const auto& k) { return is_within(k, name + "."); })) {
+      read_keys(*inner, {.section = within.section, .prefix = name + ".", .seen = within.seen}, keys,
+                section);
+    } else {
       std::vector<std::string_view> known;
-      for (const auto& k : keys) known.push_back(k.name);
-      complain_unknown(item, name + ".", known);
-    } else if (const Fault fault = key->read(item.value, section)) {
-      complain(item.line, fmt::format("{}.{} = {}: {}", name, item.key,
-                                      key->secret ? "(not shown)" : item.value.text(), *fault));
+      for (const auto& k : keys)
+        if (is_within(k, within.prefix)) known.push_back(k.name.substr(within.prefix.size()));
+      complain_unknown(item, within.section + "." + within.prefix, known);
     }
   }
 }
@@ -265,12 +304,12 @@ void Reader::check_exporters() {
                  "one such as \"udp://192.0.2.1:4739\" or \"file:/var/log/rheo/flows.ipfix\"");
   for (const auto& [name, settings] : config_.exporters.otlp) {
     const std::string exporter = "export.otlp." + name;
-    check_secret(exporter, "auth_basic", settings.auth_basic);
-    check_secret(exporter, "auth_bearer", settings.auth_bearer);
+    check_secret(exporter, "auth.basic", settings.auth_basic);
+    check_secret(exporter, "auth.bearer", settings.auth_bearer);
     if (!settings.auth_basic.empty() && !settings.auth_bearer.empty()) {
       const Place& place = places_.at(exporter);
       file_ = place.file;
-      complain(place.line, exporter + ": auth_basic and auth_bearer; allowed: one of them");
+      complain(place.line, exporter + ": auth.basic and auth.bearer; allowed: one of them");
     }
   }
 }

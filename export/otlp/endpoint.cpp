@@ -69,7 +69,7 @@ Result<OtlpEndpoint> parse_otlp_endpoint(std::string_view text, OtlpProtocol pro
   endpoint.text = text;
   // What stands before an "@" is a secret.
   if (text.find('@') != std::string_view::npos)
-    return failure("endpoint: a user name or password in it is not allowed; allowed: auth_basic");
+    return failure("endpoint: a user name or password in it is not allowed; allowed: auth.basic");
   const auto refused = [&] {
     return failure(
         fmt::format("endpoint \"{}\": not an endpoint; allowed: http:// or https:// and HOST:PORT{}",

@@ -16,10 +16,10 @@ Result<std::string> read_pem(std::string_view setting, const std::string& path) 
 Result<std::unique_ptr<OtlpTransport>> make_otlp_transport(const OtlpTransportOptions& options) {
   const OtlpTlsOptions& tls = options.tls;
   if (tls.client_cert.empty() != tls.client_key.empty())
-    return failure("tls_client_cert and tls_client_key are set both or neither");
+    return failure("tls.client_cert and tls.client_key are set both or neither");
   for (const auto& [setting, path] :
-       {std::pair("tls_ca_cert", &tls.ca_cert), std::pair("tls_client_cert", &tls.client_cert),
-        std::pair("tls_client_key", &tls.client_key)}) {
+       {std::pair("tls.ca_cert", &tls.ca_cert), std::pair("tls.client_cert", &tls.client_cert),
+        std::pair("tls.client_key", &tls.client_key)}) {
     if (path->empty()) continue;
     if (auto read = read_pem(setting, *path); !read) return forward(std::move(read));
   }

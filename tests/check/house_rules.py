@@ -147,7 +147,7 @@ def keys_of_toml(tree):
     for number, line in enumerate(tree.lines(Path("etc/rheo.toml")), 1):
         if found := re.match(r"#?\[([\w.]+)\]$", line):
             section = re.sub(r"^(export\.\w+)\.\w+$", r"\1.NAME", found[1])
-        elif found := re.match(r"#?(\w+) = ", line):
+        elif found := re.match(r"#?([\w.]+) = ", line):
             yield number, section, found[1]
 
 
@@ -157,7 +157,7 @@ def check_documented_keys(tree):
     for line in tree.lines(Path("man/rheo.toml.5.scd")):
         if found := re.match(r"# SECTION \[([\w.]+)\]$", line):
             section = found[1]
-        elif found := re.match(r"\*(\w+)\*( = .*)?$", line):
+        elif found := re.match(r"\*([\w.]+)\*( = .*)?$", line):
             documented.add((section, found[1]))
     known = set()
     for number, section, key in keys_of_toml(tree):

@@ -56,7 +56,7 @@ class Setup:
     def replay(self, environment=None, **settings):
         self.count += 1
         exporter = {"endpoint": f"https://localhost:{Receiver.PORTS[self.protocol]}", "protocol": self.protocol,
-                    "timeout": "2s", "max_batch_interval": "10ms", "tls_ca_cert": self.file("ca.pem"), **settings}
+                    "timeout": "2s", "max_batch_interval": "10ms", "tls.ca_cert": self.file("ca.pem"), **settings}
         return Replay(self.namespace, self.folder / f"replay{self.count}", exporter, environment)
 
     def expect_sent(self, receiver, **settings):
@@ -78,13 +78,13 @@ class Setup:
 def certificates(setup):
     setup.expect_sent(setup.receiver())
     setup.expect_refused(setup.receiver(), "unable to get local issuer certificate", "self-signed certificate",
-                         tls_ca_cert=setup.file("other.pem"))
+                         **{"tls.ca_cert": setup.file("other.pem")})
     setup.expect_refused(setup.receiver("expired"), "certificate has expired")
     setup.expect_refused(setup.receiver("named"), "matches target host name")
-    # Without tls_ca_cert the system's authorities count.
-    setup.expect_refused(setup.receiver(), "unable to get local issuer certificate", tls_ca_cert="")
+    # Without tls.ca_cert the system's authorities count.
+    setup.expect_refused(setup.receiver(), "unable to get local issuer certificate", **{"tls.ca_cert": ""})
     for certificate in ("named", "expired"):
-        setup.expect_sent(setup.receiver(certificate), tls_insecure_skip_verify=True)
+        setup.expect_sent(setup.receiver(certificate), **{"tls.insecure_skip_verify": True})
 
 
 def client_certificates(setup):
@@ -93,7 +93,7 @@ def client_certificates(setup):
     setup.expect_refused(setup.receiver(**asking), "unknown ca", "refuses the client certificate",
                          **client_files(setup.certificates, "other"))
     setup.expect_sent(setup.receiver(**asking), **client_files(setup.certificates))
-    setup.expect_sent(setup.receiver(**asking), tls_insecure_skip_verify=True, **client_files(setup.certificates))
+    setup.expect_sent(setup.receiver(**asking), **{"tls.insecure_skip_verify": True}, **client_files(setup.certificates))
 
 
 def authentication(setup):
@@ -105,20 +105,20 @@ def authentication(setup):
         header = basic_header if name == "basic" else bearer_header
         credentials = {"CREDENTIALS_DIRECTORY": str(setup.certificates), "PATH": "/usr/bin"}
         replays = [
-            setup.expect_sent(setup.receiver(**header), **{f"auth_{name}": text}),
-            setup.expect_sent(setup.receiver(**header), **{f"auth_{name}_file": setup.file(name)}),
-            setup.expect_sent(setup.receiver(**header), environment=credentials, **{f"auth_{name}_credential": name}),
+            setup.expect_sent(setup.receiver(**header), **{f"auth.{name}": text}),
+            setup.expect_sent(setup.receiver(**header), **{f"auth.{name}_file": setup.file(name)}),
+            setup.expect_sent(setup.receiver(**header), environment=credentials, **{f"auth.{name}_credential": name}),
         ]
         receiver = setup.receiver(**header)
-        replay = setup.replay(**{f"auth_{name}": text.replace("W0rd", "Wr0ng")})
+        replay = setup.replay(**{f"auth.{name}": text.replace("W0rd", "Wr0ng")})
         told = replay.sentences()
         expect(told and "refused for good" in told[0], f"a wrong secret: {told}")
         expect_equal(receiver.spans(), [], "spans at the receiver")
         receiver.kill()
         for said in (*(replay.said for replay in replays), replay.said):
             expect("s3cret" not in said and basic_header["AUTHORIZATION"][6:] not in said, "a secret is in the log")
-    broken = setup.replay(auth_bearer_file=setup.file("ca.key"))
-    expect("auth_bearer_file" in broken.said and "not a secret" in broken.said, f"a file of many lines: {broken.said}")
+    broken = setup.replay(**{"auth.bearer_file": setup.file("ca.key")})
+    expect("auth.bearer_file" in broken.said and "not a secret" in broken.said, f"a file of many lines: {broken.said}")
     expect("PRIVATE" not in broken.said, "a secret is in the log")
 
 

@@ -112,6 +112,29 @@ TEST(OtlpSettings, TheTracesVariableGoesBeforeTheGeneralOne) {
   EXPECT_EQ(options.timeout, 7ms);
 }
 
+TEST(OtlpSettings, EachTracesVariableGoesBeforeItsGeneralOne) {
+  Variables variables = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://bad"},
+                         {"OTEL_EXPORTER_OTLP_PROTOCOL", "bad"},
+                         {"OTEL_EXPORTER_OTLP_COMPRESSION", "bad"},
+                         {"OTEL_EXPORTER_OTLP_TIMEOUT", "bad"},
+                         {"OTEL_EXPORTER_OTLP_HEADERS", "bad"},
+                         {"OTEL_EXPORTER_OTLP_CERTIFICATE", "/bad"},
+                         {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/bad"},
+                         {"OTEL_EXPORTER_OTLP_CLIENT_KEY", "/bad"}};
+  for (const auto& [name, value] : kAll)
+    variables["OTEL_EXPORTER_OTLP_TRACES_" + name.substr(std::string("OTEL_EXPORTER_OTLP_").size())] = value;
+  const OtlpTransportOptions traces = transport({}, variables);
+  const OtlpTransportOptions general = transport({}, kAll);
+  EXPECT_EQ(traces.endpoint.text, general.endpoint.text);
+  EXPECT_EQ(traces.protocol, general.protocol);
+  EXPECT_EQ(traces.gzip, general.gzip);
+  EXPECT_EQ(traces.timeout, general.timeout);
+  EXPECT_EQ(traces.headers, general.headers);
+  EXPECT_EQ(traces.tls.ca_cert, general.tls.ca_cert);
+  EXPECT_EQ(traces.tls.client_cert, general.tls.client_cert);
+  EXPECT_EQ(traces.tls.client_key, general.tls.client_key);
+}
+
 TEST(OtlpSettings, AnEndpointOfGrpcNeedsNoScheme) {
   EXPECT_TRUE(transport({}, {{"OTEL_EXPORTER_OTLP_ENDPOINT", "h:5"}}).endpoint.tls);
   EXPECT_FALSE(
@@ -143,7 +166,7 @@ TEST(OtlpSettings, AuthorizationIsAHeader) {
   EXPECT_THAT(transport({.headers = {{"authorization", "other"}}, .auth_bearer = {.value = "token"}}).headers,
               ElementsAre(Pair("authorization", "Bearer token")));
   EXPECT_EQ(refusal({.auth_basic = {.value = "no-colon"}}),
-            "auth_basic: not a user name and a password; allowed: USER:PASSWORD");
+            "auth.basic: not a user name and a password; allowed: USER:PASSWORD");
 }
 
 TEST(OtlpSettings, TheResourceIsPutTogether) {
@@ -186,11 +209,11 @@ TEST_F(SecretTest, IsReadFromItsPlace) {
 
 TEST_F(SecretTest, IsRefusedWithoutBeingShown) {
   const auto said = [&](const SecretConfig& secret) {
-    const auto read = read_secret_value("auth_bearer", secret, "");
+    const auto read = read_secret_value("auth.bearer", secret, "");
     return read ? "not refused" : read.error().what;
   };
-  EXPECT_THAT(said({.file = "/nowhere"}), HasSubstr("auth_bearer_file /nowhere: No such file or directory"));
-  EXPECT_THAT(said({.credential = "c"}), HasSubstr("auth_bearer_credential c: no credentials were passed"));
+  EXPECT_THAT(said({.file = "/nowhere"}), HasSubstr("auth.bearer_file /nowhere: No such file or directory"));
+  EXPECT_THAT(said({.credential = "c"}), HasSubstr("auth.bearer_credential c: no credentials were passed"));
   EXPECT_THAT(said({.file = folder_.string()}), HasSubstr("not a regular file"));
   for (const std::string& text :
        {std::string("two\nlines"), std::string(), std::string(9'000, 'x'), std::string("\xff")}) {

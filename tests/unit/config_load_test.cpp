@@ -147,7 +147,7 @@ TEST(ShippedConfig, MentionsEveryKey) {
   for (std::string line; std::getline(lines, line);) {
     if (std::regex_match(line, match, std::regex("#?\\[([a-z.]+)\\]"))) section = match[1];
     if (section.ends_with(".default")) section.replace(section.rfind('.'), std::string::npos, ".NAME");
-    if (std::regex_search(line, match, std::regex("^#?([a-z_]+) = ")))
+    if (std::regex_search(line, match, std::regex("^#?([a-z_.]+) = ")))
       mentioned.insert(section + "." + match[1].str());
   }
   const auto names = config_key_names();

@@ -105,11 +105,7 @@ protocol = "http/protobuf"
 compression = "gzip"
 timeout = "3s"
 headers = { X-Scope-OrgID = "t 1", b = "" }
-auth_basic = "user:word"
-tls_ca_cert = "/ca"
-tls_client_cert = "/cert"
-tls_client_key = "/key"
-tls_insecure_skip_verify = true
+auth.basic = "user:word"
 trace_id_bucket = "1h"
 max_export_timeout = "2m"
 max_queue_size = 2048
@@ -117,12 +113,17 @@ spool = "1MiB"
 metrics_interval = "10s"
 max_batch_size = 8
 max_batch_interval = "5ms"
+[export.otlp.t.tls]
+ca_cert = "/ca"
+client_cert = "/cert"
+client_key = "/key"
+insecure_skip_verify = true
 [export.otlp.u]
-auth_basic_file = "/basic"
+auth.basic_file = "/basic"
 [export.otlp.v]
 auth_basic_credential = "basic"
 [export.otlp.w]
-auth_bearer = "token"
+auth.bearer = "token"
 [export.otlp.x]
 auth_bearer_file = "/bearer"
 [export.otlp.y]
@@ -380,43 +381,54 @@ const Mistake kMistakes[] = {
     {"[export.otlp.a]\nheaders = { x = \"secret\\r\\nInjected: 1\" }",
      "f:2: export.otlp.a.headers = (not shown): x is not printable ASCII; allowed: a table of up to 32 names "
      "(letters, digits, \"-\", \"_\", \".\") and strings of printable ASCII"},
-    {"[export.otlp.a]\nauth_basic = [\"secret\"]",
-     "f:2: export.otlp.a.auth_basic = (not shown): not a secret; allowed: a string of up to 8192 printable "
+    {"[export.otlp.a]\nauth.basic = [\"secret\"]",
+     "f:2: export.otlp.a.auth.basic = (not shown): not a secret; allowed: a string of up to 8192 printable "
      "ASCII "
      "characters, \"\" for none"},
-    {"[export.otlp.a]\nauth_basic_file = \"x\"",
-     "f:2: export.otlp.a.auth_basic_file = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+    {"[export.otlp.a]\nauth.basic_file = \"x\"",
+     "f:2: export.otlp.a.auth.basic_file = \"x\": not a file's name; allowed: an absolute path, \"\" for "
      "none"},
-    {"[export.otlp.a]\nauth_basic_credential = \"/x\"",
-     "f:2: export.otlp.a.auth_basic_credential = \"/x\": not a credential's name; allowed: a file's name "
+    {"[export.otlp.a]\nauth.basic_credential = \"/x\"",
+     "f:2: export.otlp.a.auth.basic_credential = \"/x\": not a credential's name; allowed: a file's name "
      "without a "
      "path, \"\" for none"},
-    {"[export.otlp.a]\nauth_bearer = 5",
-     "f:2: export.otlp.a.auth_bearer = (not shown): not a secret; allowed: a string of up to 8192 printable "
+    {"[export.otlp.a]\nauth.bearer = 5",
+     "f:2: export.otlp.a.auth.bearer = (not shown): not a secret; allowed: a string of up to 8192 printable "
      "ASCII "
      "characters, \"\" for none"},
-    {"[export.otlp.a]\nauth_bearer_file = 5",
-     "f:2: export.otlp.a.auth_bearer_file = 5: not a file's name; allowed: an absolute path, \"\" for none"},
-    {"[export.otlp.a]\nauth_bearer_credential = \"..\"",
-     "f:2: export.otlp.a.auth_bearer_credential = \"..\": not a credential's name; allowed: a file's name "
+    {"[export.otlp.a]\nauth.bearer_file = 5",
+     "f:2: export.otlp.a.auth.bearer_file = 5: not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a]\nauth.bearer_credential = \"..\"",
+     "f:2: export.otlp.a.auth.bearer_credential = \"..\": not a credential's name; allowed: a file's name "
      "without a "
      "path, \"\" for none"},
-    {"[export.otlp.a]\nauth_bearer = \"x\"\nauth_bearer_file = \"/x\"",
-     "f:1: export.otlp.a: auth_bearer in more than one place; allowed: one of auth_bearer, auth_bearer_file "
+    {"[export.otlp.a]\nauth.bearer = \"x\"\nauth.bearer_file = \"/x\"",
+     "f:1: export.otlp.a: auth.bearer in more than one place; allowed: one of auth.bearer, auth.bearer_file "
      "and "
-     "auth_bearer_credential"},
-    {"[export.otlp.a]\nauth_bearer = \"x\"\nauth_basic = \"a:b\"",
-     "f:1: export.otlp.a: auth_basic and auth_bearer; allowed: one of them"},
-    {"[export.otlp.a]\ntls_ca_cert = \"x\"",
-     "f:2: export.otlp.a.tls_ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
-    {"[export.otlp.a]\ntls_client_cert = \"x\"",
-     "f:2: export.otlp.a.tls_client_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+     "auth.bearer_credential"},
+    {"[export.otlp.a]\nauth.bearer = \"x\"\nauth.basic = \"a:b\"",
+     "f:1: export.otlp.a: auth.basic and auth.bearer; allowed: one of them"},
+    {"[export.otlp.a.tls]\nca_cert = \"x\"",
+     "f:2: export.otlp.a.tls.ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a.tls]\nca = \"x\"",
+     "f:2: export.otlp.a.tls.ca: unknown key; allowed: ca_cert, client_cert, client_key, "
+     "insecure_skip_verify"},
+    {"[export.otlp.a]\ntls_ca_cert = \"/x\"\ntls.ca_cert = \"/x\"",
+     "f:3: export.otlp.a.tls.ca_cert: set twice, with \".\" and with \"_\"; allowed: once"},
+    {"[export.json.a]\npath = \"-\"\ntls.ca_cert = \"/x\"",
+     "f:3: export.json.a.tls: unknown key; allowed: path, queue, max_batch_size, max_batch_interval"},
+    {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls.ca_cert = \"x\"",
+     "f:3: export.ipfix.a.tls.ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a]\ntls.ca_cert = \"x\"",
+     "f:2: export.otlp.a.tls.ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[export.otlp.a]\ntls.client_cert = \"x\"",
+     "f:2: export.otlp.a.tls.client_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for "
      "none"},
-    {"[export.otlp.a]\ntls_client_key = \"x\"",
-     "f:2: export.otlp.a.tls_client_key = \"x\": not a file's name; allowed: an absolute path, \"\" for "
+    {"[export.otlp.a]\ntls.client_key = \"x\"",
+     "f:2: export.otlp.a.tls.client_key = \"x\": not a file's name; allowed: an absolute path, \"\" for "
      "none"},
-    {"[export.otlp.a]\ntls_insecure_skip_verify = \"no\"",
-     "f:2: export.otlp.a.tls_insecure_skip_verify = \"no\": neither true nor false"},
+    {"[export.otlp.a]\ntls.insecure_skip_verify = \"no\"",
+     "f:2: export.otlp.a.tls.insecure_skip_verify = \"no\": neither true nor false"},
     {"[export.otlp.a]\ntrace_id_bucket = \"0s\"",
      "f:2: export.otlp.a.trace_id_bucket = \"0s\": out of range; allowed: 1s to 24h, such as \"1m\""},
     {"[export.otlp.a]\nmax_export_timeout = \"25h\"",
