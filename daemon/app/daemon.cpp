@@ -319,7 +319,7 @@ void Daemon::on_tick() {
 void Daemon::on_links() { interfaces_->work(); }
 
 void Daemon::publish_metering(const DaemonCounters& counters) {
-  metering_.publish({.datapath = counters.datapath, .table = counters.table});
+  metering_.publish({.datapath = counters.datapath, .table = counters.table, .lanes = counters.lanes});
 }
 
 void Daemon::refresh_listeners() {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// MeteringCounters: what happened to packets before they became records, for exporters that tell of it. Any
-// thread.
+// MeteringCounters: what happened to packets before they became records, and to records on their way, for
+// exporters that tell of it. Any thread.
 #pragma once
+
+#include <vector>
 
 #include "daemon/model/counters.h"
 
@@ -24,6 +26,7 @@ inline constexpr NamedLoss kNamedLosses[] = {{"not_ip", &DatapathCounters::not_i
 struct MeteringCounters {
   DatapathCounters datapath;
   TableCounters table;
+  std::vector<LaneCounters> lanes = {};
 };
 
 }  // namespace rheo

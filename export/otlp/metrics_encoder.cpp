@@ -2,6 +2,7 @@
 #include "export/otlp/metrics_encoder.h"
 
 #include <array>
+#include <functional>
 
 #include "export/otlp/resource.h"
 #include "export/otlp/wire.h"
@@ -32,6 +33,18 @@ class Metrics {
       wire::append_field(data, 1, point(values[i]) + attribute("reason", kEndReasons[i]));
     sum_of(name, unit, std::move(data));
   }
+  /// One that has a point for each lane.
+  template <class Value>
+  void by_lane(const std::string& name, std::string_view unit, const std::vector<LaneCounters>& lanes,
+               Value value, bool is_sum = true) {
+    std::string data;
+    for (const LaneCounters& lane : lanes)
+      wire::append_field(data, 1, point(std::invoke(value, lane)) + attribute("exporter", lane.name));
+    if (is_sum)
+      sum_of("lane." + name, unit, std::move(data));
+    else
+      metric("lane." + name, unit, 5, data);
+  }
   void gauge(const std::string& name, std::string_view unit, std::uint64_t value) {
     std::string data;
     wire::append_field(data, 1, point(value));
@@ -53,9 +66,9 @@ class Metrics {
     wire::put_fixed64(bytes + 10, value);
     return {bytes, sizeof bytes};
   }
-  static std::string attribute(const char* key, const char* value) {
+  static std::string attribute(const char* key, const std::string& value) {
     std::string out;
-    wire::append_field(out, 7, encode_attribute({.key = key, .value = std::string(value)}));
+    wire::append_field(out, 7, encode_attribute({.key = key, .value = value}));
     return out;
   }
   void sum_of(const std::string& name, std::string_view unit, std::string data) {
@@ -98,12 +111,27 @@ void add_table(Metrics& metrics, const TableCounters& table) {
   metrics.gauge("table.outbox_pending", "{record}", table.outbox_pending);
 }
 
+void add_lanes(Metrics& metrics, const std::vector<LaneCounters>& lanes) {
+  if (lanes.empty()) return;
+  constexpr std::string_view records = "{record}";
+  metrics.by_lane("records_sent", records, lanes, &LaneCounters::records_sent);
+  metrics.by_lane("writes_failed", "{write}", lanes, &LaneCounters::writes_failed);
+  metrics.by_lane("records_pending", records, lanes, &LaneCounters::records_pending, false);
+  metrics.by_lane("records_lost", records, lanes, &LaneCounters::records_lost);
+  metrics.by_lane("records_spooled", records, lanes, &LaneCounters::records_spooled, false);
+  metrics.by_lane("records_rejected", records, lanes, &LaneCounters::records_rejected);
+  metrics.by_lane("lost.packets", kPacket, lanes, [](const auto& lane) { return lane.lost.packets; });
+  metrics.by_lane("lost.l3_bytes", kBytes, lanes, [](const auto& lane) { return lane.lost.l3_bytes; });
+  metrics.by_lane("lost.l2_bytes", kBytes, lanes, [](const auto& lane) { return lane.lost.l2_bytes; });
+}
+
 }  // namespace
 
 std::string encode_metrics(const MeteringCounters& counters, const MetricsContext& context) {
   Metrics metrics(context.now_ns);
   add_datapath(metrics, counters.datapath);
   add_table(metrics, counters.table);
+  add_lanes(metrics, counters.lanes);
   std::string scope_metrics;
   wire::append_field(scope_metrics, 1, context.scope);
   scope_metrics += metrics.bytes();

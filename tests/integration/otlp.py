@@ -60,6 +60,8 @@ def live(rig, case, protocol, compression, total):
     expect_equal(counters["lane.otlp.test.records_lost"], 0, "records that the exporter lost")
     seen = re.findall(r"-> Name: rheo\.datapath\.seen_packets\n(?:.*\n){1,9}?Value: (\d+)", collector.said())
     expect(seen and 0 < int(seen[-1]) <= sent["packets"], f"rheo.datapath.seen_packets as metrics: {seen}")
+    expect("-> Name: rheo.lane.records_sent" in collector.said() and "-> exporter: Str(otlp.test)" in collector.said(),
+           "the lanes' counters are not in the metrics")
     expect("metrics to" not in rheod.said(), "metrics were not taken")
     spans = collector.spans()
     expect_same_records(spans, rheod.records.read_text().splitlines())
