@@ -25,6 +25,7 @@ INTEGRATION_SECONDS = 900  # one script; --long multiplies
 INTEGRATION_AT_ONCE = 2
 INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp builds a Collector, once
 INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
+LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"]}
 SYSTEM_SECONDS = 900  # downloads included, the first time
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -201,7 +202,7 @@ class Kinds:
         return [outcome for outcomes in results for outcome in outcomes]
 
     def _integration_script(self, script):
-        options = ["--kills", "2000"] if self.arguments.long and script.stem == "kill" else []
+        options = LONG_OPTIONS.get(script.stem, []) if self.arguments.long else []
         return self._script(script, options, INTEGRATION_SECONDS * (10 if self.arguments.long else 1))
 
     def system(self):
