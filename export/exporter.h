@@ -7,7 +7,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/base/result.h"
 #include "daemon/model/flow_batch.h"
@@ -36,6 +39,10 @@ class Exporter {
   /// error is std::errc::bad_message (the far side will never take it), gives it up and counts it as lost.
   virtual Status write(const FlowBatch& batch) = 0;
 
+  /// After write() of an exporter that sends a batch in parts: those that need not be offered again, in
+  /// order, whatever write() returned. Of any other, by what it returned, all of the batch or nothing of it.
+  virtual std::optional<std::vector<SettledPart>> take_settled() { return std::nullopt; }
+
   /// About once a second while no record comes: whatever is due by time. After a failure it is called again
   /// when the lane has waited.
   virtual Status idle() { return Done{}; }
@@ -51,9 +58,11 @@ class Exporter {
   /// nothing.
   virtual std::string take_notice() { return {}; }
 
-  /// Of records that write() took and kept for later: what was lost since, and how many are still here. Any
-  /// thread.
-  virtual RecordLosses late_losses() const { return {}; }
+  /// Before all else: where to count records that write() took, kept for later, and then lost.
+  using LossCounter = std::function<void(const RecordLosses& lost)>;
+  virtual void count_late_losses(const LossCounter& counter) { static_cast<void>(counter); }
+
+  /// Records that write() took and kept for later. Any thread.
   virtual std::uint64_t records_spooled() const { return 0; }
 
   /// Records of successful writes that the far side said it did not keep. Any thread.

@@ -56,10 +56,7 @@ void Lane::request_stop(std::uint64_t deadline_ns) {
 }
 
 LaneCounters Lane::counters() const {
-  RecordLosses losses = cursor_->losses();
-  const RecordLosses late = exporter_->late_losses();
-  losses.records += late.records;
-  losses.counts += late.counts;
+  const RecordLosses losses = cursor_->losses();
   return {.name = options_.name,
           .records_sent = records_sent_,
           .writes_failed = writes_failed_,
@@ -81,6 +78,7 @@ void Lane::flush() {
 void Lane::reopen() { exporter_->request_reopen(); }
 
 void Lane::run(const std::stop_token& stop) {
+  exporter_->count_late_losses([this](const RecordLosses& lost) { cursor_->count_lost(lost); });
   FlowBatch batch;
   while (!stop.stop_requested() || !past_stop_deadline()) {
     // One record first, only to see that there is something to do: the exporter is opened, and its mark
@@ -105,15 +103,40 @@ void Lane::run(const std::stop_token& stop) {
 }
 
 void Lane::deliver(FlowBatch& batch, const std::stop_token& stop) {
-  if (!cursor_->next(batch, options_.max_batch_size, monotonic_ns(), stop)) return;
+  if (!cursor_->next(batch, options_.max_batch_size * options_.batches_at_once, monotonic_ns(), stop)) return;
   RHEO_FAULT_POINT("lane-taken");
   const Status written = exporter_->write(batch);
   RHEO_FAULT_POINT("lane-written");
   log_notice();
-  if (written) return succeeded(batch);
-  if (written.error().code == std::errc::bad_message) return given_up(batch, written.error());
-  cursor_->rewind();
+  const std::uint64_t lost = settle(batch, written);
+  if (written) return works_again();
+  if (written.error().code == std::errc::bad_message) return given_up(lost, written.error());
   failed(written.error(), stop);
+}
+
+/// What is done with is acknowledged, the rest offered again. Returns how many records were given up.
+std::uint64_t Lane::settle(const FlowBatch& batch, const Status& written) {
+  const bool for_good = !written && written.error().code == std::errc::bad_message;
+  std::vector<SettledPart> all;
+  if (written || for_good) all.push_back({.begin = 0, .end = batch.size(), .given_up = for_good});
+  const std::vector<SettledPart> parts = exporter_->take_settled().value_or(std::move(all));
+  if (parts.empty()) {
+    cursor_->rewind();
+    return 0;
+  }
+  mark_ = exporter_->mark();
+  cursor_->settle(batch, parts, mark_);
+  RHEO_FAULT_POINT("lane-acknowledged");
+  std::uint64_t lost = 0;
+  for (const SettledPart& part : parts) {
+    const std::size_t records = part.end - part.begin;
+    if (part.given_up)
+      lost += records;
+    else
+      records_sent_ += records;
+  }
+  retry_ = options_.first_retry;  // the far side gets on with it
+  return lost;
 }
 
 void Lane::idle(const std::stop_token& stop) {
@@ -160,14 +183,6 @@ void Lane::wait_for_full_batch(const std::stop_token& stop) {
   }
 }
 
-void Lane::succeeded(const FlowBatch& batch) {
-  mark_ = exporter_->mark();
-  cursor_->acknowledge(batch.end_position(), mark_);
-  RHEO_FAULT_POINT("lane-acknowledged");
-  records_sent_ += batch.size();
-  works_again();
-}
-
 void Lane::works_again() {
   retry_ = options_.first_retry;
   if (!failing_.exchange(false)) return;
@@ -176,17 +191,15 @@ void Lane::works_again() {
              {{"RHEO_EXPORTER", options_.name}});
 }
 
-void Lane::given_up(const FlowBatch& batch, const Error& error) {
+void Lane::given_up(std::uint64_t records, const Error& error) {
   ++writes_failed_;
-  mark_ = exporter_->mark();
-  cursor_->give_up(batch, mark_);
   if (last_loss_ns_ != 0) return;  // told already that records are being lost
   losses_before_ = losses_noticed_;
   last_loss_ns_ = monotonic_ns();
   log::write(
       log::Priority::error, log::kRecordsRefused,
       fmt::format("{}: {}: {} records are refused for good and counted as lost, going on with the next",
-                  options_.name, error.what, batch.size()),
+                  options_.name, error.what, records),
       {{"RHEO_EXPORTER", options_.name}});
 }
 

@@ -27,6 +27,7 @@ namespace rheo {
 struct LaneOptions {
   std::string name;  // in the log and the counters: "json.default"
   std::size_t max_batch_size = 1'024;
+  std::size_t batches_at_once = 1;  // handed to the exporter as one, where so many wait
   std::chrono::nanoseconds max_batch_interval = std::chrono::seconds(1);  // since the batch's first record
   // After a failed write: the first wait, doubled up to the longest, each shortened at random by up to a
   // quarter so that many hosts do not return to a collector at the same moment.
@@ -66,9 +67,9 @@ class Lane {
   void log_notice();
   Status prepare(std::uint64_t position);
   void wait_for_full_batch(const std::stop_token& stop);
-  void succeeded(const FlowBatch& batch);
+  std::uint64_t settle(const FlowBatch& batch, const Status& written);
   void works_again();
-  void given_up(const FlowBatch& batch, const Error& error);
+  void given_up(std::uint64_t records, const Error& error);
   void failed(const Error& error, const std::stop_token& stop);
   void wait_until(std::uint64_t time_ns, const std::stop_token& stop);
   bool past_stop_deadline() const;

@@ -144,6 +144,7 @@ Status Lanes::start_otlp(const std::string& name, const OtlpExportConfig& export
       *std::move(cursor), *std::move(made),
       LaneOptions{.name = name,
                   .max_batch_size = batch_size(exporter.max_batch_size, exporter.max_queue_size, outbox),
+                  .batches_at_once = exporter.max_concurrent_exports,
                   .max_batch_interval = exporter.max_batch_interval}));
   return Done{};
 }

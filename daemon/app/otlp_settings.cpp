@@ -261,6 +261,8 @@ Result<OtlpExporterOptions> otlp_options(const OtlpExportConfig& config, const O
       .host = context.host,
       .max_export_timeout = config.max_export_timeout,
       .spool = {},
+      .max_batch_size = config.max_batch_size,
+      .max_concurrent_exports = config.max_concurrent_exports,
       .metrics_interval = config.metrics_interval,
       .metering = context.metering};
   options.transport.version = RHEO_VERSION;

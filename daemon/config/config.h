@@ -139,6 +139,7 @@ struct OtlpExportConfig {
   std::uint32_t max_queue_size = 32'768;      // records
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(2);
+  std::uint32_t max_concurrent_exports = 1;
   friend bool operator==(const OtlpExportConfig&, const OtlpExportConfig&) = default;
 };
 

@@ -317,6 +317,7 @@ const Keys<OtlpExportConfig>& otlp_export_keys() {
       {"max_queue_size", number(&C::max_queue_size, 1'024, kMaxOutbox)},
       {"max_batch_size", number(&C::max_batch_size, 1, 65'536)},
       {"max_batch_interval", duration(&C::max_batch_interval, 1ms, 60s)},
+      {"max_concurrent_exports", number(&C::max_concurrent_exports, 1, 16)},
   };
   return keys;
 }

@@ -130,7 +130,8 @@ bool OutboxCursor::next(FlowBatch& batch, std::size_t limit, std::uint64_t deadl
   while (wait_for_record(deadline_ns, stop)) {
     skip_to_oldest();
     batch.first_position = position_;
-    while (batch.records.size() < limit && position_ < outbox_.head()) {
+    const std::uint64_t end = settled_.empty() ? UINT64_MAX : settled_.front().begin;
+    while (batch.records.size() < limit && position_ < std::min(end, outbox_.head())) {
       FlowRecord& record = batch.records.emplace_back();
       if (!copy(position_, record)) {
         batch.records.pop_back();
@@ -165,10 +166,11 @@ bool OutboxCursor::copy(std::uint64_t position, FlowRecord& record) const {
   return true;
 }
 
-/// Where the oldest record is that is still whole and may still wait. A record is there.
+/// Where the oldest record is that is still whole and may still wait; where none waits, position_.
 std::uint64_t OutboxCursor::oldest() const {
   const std::uint64_t writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_acquire);
   const std::uint64_t head = outbox_.head();
+  if (head <= position_) return position_;
   std::uint64_t oldest = head - std::min(head, queue_);
   // A little further than the oldest in the ring, so that the writer is not right behind us again.
   if (writing > position_ + outbox_.capacity()) {
@@ -179,20 +181,43 @@ std::uint64_t OutboxCursor::oldest() const {
   return std::clamp(oldest, position_, head - 1);
 }
 
-/// What lies between is the difference of the two running sums.
+/// What lies between is the difference of the two running sums; what is settled is not lost.
 void OutboxCursor::skip_to_oldest() {
   for (std::uint64_t target = oldest(); target > position_; target = oldest()) {
     FlowRecord record;
-    if (!copy(target, record)) continue;  // the ring was faster
-    const FlowCounts before = record.running_sum - record_counts(record);
+    FlowCounts before;
+    if (!settled_.empty() && settled_.front().begin <= target) {
+      target = settled_.front().begin;
+      before = settled_.front().before;
+    } else if (copy(target, record)) {
+      before = record.running_sum - record_counts(record);
+    } else {
+      continue;  // the ring was faster
+    }
     const std::scoped_lock lock(mark_mutex_);
     LaneMark mark = slot_.mark[slot_.current];
     mark.losses.records += target - position_;
     mark.losses.counts += before - sum_;
-    mark.position = position_ = target;
-    mark.sum = sum_ = before;
-    store_mark(mark);
+    mark.position = target;
+    mark.sum = before;
+    move_to(mark);
   }
+}
+
+/// To the mark, or behind what is settled there. Under the mutex.
+void OutboxCursor::move_to(LaneMark mark) {
+  for (; !settled_.empty() && settled_.front().begin == mark.position; settled_.pop_front()) {
+    const Settled& part = settled_.front();
+    if (part.given_up) {
+      mark.losses.records += part.end - part.begin;
+      mark.losses.counts += part.after - part.before;
+    }
+    mark.position = part.end;
+    mark.sum = part.after;
+  }
+  position_ = mark.position;
+  sum_ = mark.sum;
+  store_mark(mark);
 }
 
 void OutboxCursor::acknowledge(std::uint64_t position, const FileMark& file) {
@@ -202,18 +227,35 @@ void OutboxCursor::acknowledge(std::uint64_t position, const FileMark& file) {
   mark.position = position;
   mark.sum = sum_;
   mark.file = file;
-  store_mark(mark);
+  move_to(mark);
 }
 
-void OutboxCursor::give_up(const FlowBatch& batch, const FileMark& file) {
-  const std::scoped_lock lock(mark_mutex_);
+void OutboxCursor::settle(const FlowBatch& batch, std::span<const SettledPart> parts, const FileMark& file) {
   RHEO_ASSERT(batch.end_position() == position_);
+  // The batch ended before what had been settled earlier.
+  std::uint64_t end = batch.end_position();
+  for (std::size_t i = parts.size(); i-- > 0;) {
+    const SettledPart& part = parts[i];
+    RHEO_ASSERT(part.begin < part.end && batch.first_position + part.end <= end);
+    const FlowRecord& first = batch.records[part.begin];
+    settled_.push_front({.begin = batch.first_position + part.begin,
+                         .end = batch.first_position + part.end,
+                         .before = first.running_sum - record_counts(first),
+                         .after = batch.records[part.end - 1].running_sum,
+                         .given_up = part.given_up});
+    end = settled_.front().begin;
+  }
+  const std::scoped_lock lock(mark_mutex_);
   LaneMark mark = slot_.mark[slot_.current];
-  mark.losses.records += batch.size();
-  for (const FlowRecord& record : batch.records) mark.losses.counts += record_counts(record);
-  mark.position = position_;
-  mark.sum = sum_;
   mark.file = file;
+  move_to(mark);
+}
+
+void OutboxCursor::count_lost(const RecordLosses& lost) {
+  const std::scoped_lock lock(mark_mutex_);
+  LaneMark mark = slot_.mark[slot_.current];
+  mark.losses.records += lost.records;
+  mark.losses.counts += lost.counts;
   store_mark(mark);
 }
 

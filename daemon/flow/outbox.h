@@ -10,8 +10,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,17 +96,28 @@ class OutboxCursor final : public RecordCursor {
   bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
             const std::stop_token& stop) override;
   void acknowledge(std::uint64_t position, const FileMark& mark) override;
-  void give_up(const FlowBatch& batch, const FileMark& mark) override;
+  void settle(const FlowBatch& batch, std::span<const SettledPart> parts, const FileMark& mark) override;
+  void count_lost(const RecordLosses& lost) override;
   void rewind() override;
   FileMark file_mark() const override;
   RecordLosses losses() const override;
   std::uint64_t pending() const override;
 
  private:
+  /// Records behind position_ that are not handed out again.
+  struct Settled {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    FlowCounts before;  // running sums
+    FlowCounts after;
+    bool given_up = false;
+  };
+
   bool wait_for_record(std::uint64_t deadline_ns, const std::stop_token& stop);
   bool copy(std::uint64_t position, FlowRecord& record) const;
   std::uint64_t oldest() const;
   void skip_to_oldest();
+  void move_to(LaneMark mark);
   void store_mark(const LaneMark& mark);
   LaneMark load_mark() const;
 
@@ -113,6 +126,7 @@ class OutboxCursor final : public RecordCursor {
   const std::uint64_t queue_;
   std::uint64_t position_ = 0;     // of the next record to hand out
   FlowCounts sum_;                 // running sum before position_
+  std::deque<Settled> settled_;    // in order, all behind position_
   mutable std::mutex mark_mutex_;  // marks are asked from other threads too
 };
 

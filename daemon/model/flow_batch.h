@@ -5,7 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -19,6 +19,14 @@ struct FlowBatch {
 
   std::size_t size() const { return records.size(); }
   std::uint64_t end_position() const { return first_position + records.size(); }
+};
+
+/// Records of a batch, from begin to before end, that need not be offered again.
+struct SettledPart {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  bool given_up = false;  // else delivered
+  friend bool operator==(const SettledPart&, const SettledPart&) = default;
 };
 
 /// Where a file exporter's acknowledged bytes end; survives the process beside the acknowledged position.
@@ -44,7 +52,7 @@ class RecordCursor {
   /// Copies up to `limit` of the oldest records not yet handed out into `batch`, waiting for the first at
   /// most until `deadline` (CLOCK_MONOTONIC ns). False: none came, or a stop was requested and none is left.
   /// Records that the ring has overtaken are skipped and counted in losses(). Each batch is acknowledged,
-  /// given up or rewound before the next call.
+  /// settled or rewound before the next call.
   virtual bool next(FlowBatch& batch, std::size_t limit, std::uint64_t deadline_ns,
                     const std::stop_token& stop) = 0;
 
@@ -52,8 +60,13 @@ class RecordCursor {
   /// The mark is stored with it, in one step.
   virtual void acknowledge(std::uint64_t position, const FileMark& mark) = 0;
 
-  /// As acknowledge, for records that the exporter gave up on: they are counted in losses().
-  virtual void give_up(const FlowBatch& batch, const FileMark& mark) = 0;
+  /// What became of the batch that was handed out last; the parts are in order. Everything before its first
+  /// record that is in none of them is acknowledged, with the mark. A part behind that one is not handed out
+  /// again by this process. What was given up is counted in losses() when it is acknowledged.
+  virtual void settle(const FlowBatch& batch, std::span<const SettledPart> parts, const FileMark& mark) = 0;
+
+  /// Records that were acknowledged are lost after all: they are counted in losses().
+  virtual void count_lost(const RecordLosses& lost) = 0;
 
   /// The next `next()` starts again after the last acknowledged record.
   virtual void rewind() = 0;

@@ -80,7 +80,13 @@ RpcStatus read_status(std::string_view bytes) {
   return reader.good() ? status : RpcStatus{};
 }
 
-bool grpc_retryable(int code, bool has_retry_info) {
+/// How the gRPC libraries say that a message is beyond the receiver's limit. They have no code for it.
+bool says_too_large(std::string_view message) {
+  return message.find("larger than max") != std::string_view::npos ||
+         message.find("exceeds maximum") != std::string_view::npos;
+}
+
+OtlpVerdict grpc_verdict(int code, std::string_view message, bool has_retry_info) {
   switch (code) {
     case 1:   // CANCELLED
     case 4:   // DEADLINE_EXCEEDED
@@ -88,11 +94,26 @@ bool grpc_retryable(int code, bool has_retry_info) {
     case 11:  // OUT_OF_RANGE
     case 14:  // UNAVAILABLE
     case 15:  // DATA_LOSS
-      return true;
+      return OtlpVerdict::retry;
     case kResourceExhausted:
-      return has_retry_info;  // only then the receiver can recover
+      if (has_retry_info) return OtlpVerdict::retry;  // only then the receiver can recover
+      return says_too_large(message) ? OtlpVerdict::too_large : OtlpVerdict::refused;
     default:
-      return false;
+      return OtlpVerdict::refused;
+  }
+}
+
+OtlpVerdict http_verdict(int status) {
+  switch (status) {
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return OtlpVerdict::retry;
+    case 413:
+      return OtlpVerdict::too_large;
+    default:
+      return OtlpVerdict::refused;
   }
 }
 
@@ -139,19 +160,18 @@ OtlpAnswer grpc_answer(int code, std::string_view message, std::string_view deta
   const RpcStatus status = read_status(details);
   const bool known = code >= 0 && static_cast<std::size_t>(code) < kCodes.size();
   const std::string name = known ? std::string(kCodes[static_cast<std::size_t>(code)]) : std::to_string(code);
-  return {.verdict =
-              grpc_retryable(code, status.retry_info.has_value()) ? OtlpVerdict::retry : OtlpVerdict::refused,
+  return {.verdict = grpc_verdict(code, message, status.retry_info.has_value()),
           .what = message.empty() ? name : fmt::format("{} ({})", name, shown(message)),
           .retry_after = status.retry_info.value_or(nanoseconds(0))};
 }
 
 OtlpAnswer http_answer(int status, std::string_view body, std::string_view retry_after, std::int64_t now) {
-  const bool again = status == 429 || status == 502 || status == 503 || status == 504;
+  const OtlpVerdict verdict = http_verdict(status);
   const std::string message = read_status(body).message;
-  return {.verdict = again ? OtlpVerdict::retry : OtlpVerdict::refused,
+  return {.verdict = verdict,
           .what = message.empty() ? fmt::format("HTTP status {}", status)
                                   : fmt::format("HTTP status {} ({})", status, message),
-          .retry_after = again ? read_retry_after(retry_after, now) : nanoseconds(0)};
+          .retry_after = verdict == OtlpVerdict::retry ? read_retry_after(retry_after, now) : nanoseconds(0)};
 }
 
 OtlpAnswer no_answer(std::string what) { return {.verdict = OtlpVerdict::retry, .what = std::move(what)}; }

@@ -13,9 +13,10 @@
 namespace rheo {
 
 enum class OtlpVerdict : std::uint8_t {
-  taken,    // perhaps not all: see rejected
-  retry,    // the same request again, later
-  refused,  // never again
+  taken,      // perhaps not all: see rejected
+  retry,      // the same request again, later
+  too_large,  // its items again, in smaller requests
+  refused,    // never again
 };
 
 struct OtlpAnswer {

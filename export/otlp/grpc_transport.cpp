@@ -10,6 +10,8 @@
 #include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <algorithm>
+#include <deque>
 #include <mutex>
 
 #include "daemon/base/assert.h"
@@ -46,6 +48,13 @@ std::shared_ptr<grpc::ChannelCredentials> any_certificate(const grpc::SslCredent
   return tls::TlsCredentials(options);
 }
 
+OtlpAnswer answer_of(const grpc::Status& status, const grpc::ByteBuffer& response) {
+  if (!status.ok()) return grpc_answer(status.error_code(), status.error_message(), status.error_details());
+  grpc::Slice whole;
+  if (!response.DumpToSingleSlice(&whole).ok()) return taken_answer({});
+  return taken_answer({reinterpret_cast<const char*>(whole.begin()), whole.size()});
+}
+
 class GrpcTransport final : public OtlpTransport {
  public:
   GrpcTransport(const OtlpTransportOptions& options, std::shared_ptr<grpc::ChannelCredentials> credentials)
@@ -58,11 +67,20 @@ class GrpcTransport final : public OtlpTransport {
     }
   }
 
-  OtlpAnswer send(OtlpSignal signal, std::span<const std::byte> request) override;
+  std::vector<OtlpAnswer> send_all(OtlpSignal signal, std::span<const OtlpRequest> requests) override;
 
  private:
+  /// One request and its answer.
+  struct Call {
+    grpc::ClientContext context;
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader;
+  };
+
   void connect();
-  OtlpAnswer answer_of(const grpc::Status& status, const grpc::ByteBuffer& response);
+  void start(Call& call, OtlpSignal signal, OtlpRequest request);
+  void disconnect(std::span<OtlpAnswer> answers, const std::deque<Call>& calls);
 
   const OtlpTransportOptions options_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
@@ -83,41 +101,48 @@ void GrpcTransport::connect() {
   stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(target, credentials_, arguments));
 }
 
-OtlpAnswer GrpcTransport::send(OtlpSignal signal, std::span<const std::byte> request) {
-  if (!stub_) connect();
+void GrpcTransport::start(Call& call, OtlpSignal signal, OtlpRequest request) {
   // A copy: the library may hold on to it after the call has ended.
   const grpc::Slice slice(request.data(), request.size());
   const grpc::ByteBuffer message(&slice, 1);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() +
-                       std::chrono::duration_cast<std::chrono::system_clock::duration>(options_.timeout));
-  for (const auto& [name, value] : options_.headers) context.AddMetadata(name, value);
+  call.context.set_deadline(
+      std::chrono::system_clock::now() +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(options_.timeout));
+  for (const auto& [name, value] : options_.headers) call.context.AddMetadata(name, value);
   const char* const method = signal == OtlpSignal::traces
                                  ? "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
                                  : "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  const auto call = stub_->PrepareUnaryCall(&context, method, message, &queue_);
-  call->StartCall();
-  call->Finish(&response, &status, this);
-  void* tag = nullptr;
-  bool ok = false;
-  RHEO_ASSERT(queue_.Next(&tag, &ok) && tag == this);
-  return answer_of(status, response);
+  call.reader = stub_->PrepareUnaryCall(&call.context, method, message, &queue_);
+  call.reader->StartCall();
+  call.reader->Finish(&call.response, &call.status, &call);
 }
 
-OtlpAnswer GrpcTransport::answer_of(const grpc::Status& status, const grpc::ByteBuffer& response) {
-  if (status.ok()) {
-    grpc::Slice whole;
-    if (!response.DumpToSingleSlice(&whole).ok()) return taken_answer({});
-    return taken_answer({reinterpret_cast<const char*>(whole.begin()), whole.size()});
+std::vector<OtlpAnswer> GrpcTransport::send_all(OtlpSignal signal, std::span<const OtlpRequest> requests) {
+  if (!stub_) connect();
+  std::deque<Call> calls;
+  for (const OtlpRequest& request : requests) start(calls.emplace_back(), signal, request);
+  for (std::size_t ended = 0; ended < calls.size(); ++ended) {
+    void* tag = nullptr;
+    bool ok = false;
+    RHEO_ASSERT(queue_.Next(&tag, &ok));
   }
-  OtlpAnswer answer = grpc_answer(status.error_code(), status.error_message(), status.error_details());
-  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return answer;
+  std::vector<OtlpAnswer> answers;
+  for (const Call& call : calls) answers.push_back(answer_of(call.status, call.response));
+  disconnect(answers, calls);
+  return answers;
+}
+
+/// Where the connection is of no use any more; says why, where it is TLS that fails.
+void GrpcTransport::disconnect(std::span<OtlpAnswer> answers, const std::deque<Call>& calls) {
+  const auto is_unavailable = [](const Call& call) {
+    return call.status.error_code() == grpc::StatusCode::UNAVAILABLE;
+  };
+  if (std::ranges::none_of(calls, is_unavailable)) return;
   stub_.reset();
-  if (!options_.endpoint.tls) return answer;
-  if (std::string why = diagnose_tls(options_); !why.empty()) answer.what = std::move(why);
-  return answer;
+  if (!options_.endpoint.tls) return;
+  const std::string why = diagnose_tls(options_);
+  for (std::size_t i = 0; i < calls.size() && !why.empty(); ++i)
+    if (is_unavailable(calls[i])) answers[i].what = why;
 }
 
 }  // namespace
@@ -129,9 +154,9 @@ Result<std::unique_ptr<OtlpTransport>> make_grpc_transport(const OtlpTransportOp
     return std::make_unique<GrpcTransport>(options, grpc::InsecureChannelCredentials());
   grpc::SslCredentialsOptions pem;
   for (const auto& [setting, path, into] :
-       {std::tuple("tls_ca_cert", &options.tls.ca_cert, &pem.pem_root_certs),
-        std::tuple("tls_client_cert", &options.tls.client_cert, &pem.pem_cert_chain),
-        std::tuple("tls_client_key", &options.tls.client_key, &pem.pem_private_key)}) {
+       {std::tuple("tls.ca_cert", &options.tls.ca_cert, &pem.pem_root_certs),
+        std::tuple("tls.client_cert", &options.tls.client_cert, &pem.pem_cert_chain),
+        std::tuple("tls.client_key", &options.tls.client_key, &pem.pem_private_key)}) {
     if (path->empty()) continue;
     auto read = read_pem(setting, *path);
     if (!read) return forward(std::move(read));

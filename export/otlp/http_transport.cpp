@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <ctime>
+#include <deque>
 #include <mutex>
 
 #include "daemon/base/assert.h"
@@ -34,12 +35,28 @@ void append(List& list, const std::string& line) {
   list.reset(longer);
 }
 
-Easy make_easy() {
+void start_curl() {
   static std::once_flag once;
   std::call_once(once, [] { ::curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
+
+Easy make_easy() {
+  start_curl();
   Easy easy(::curl_easy_init());
   RHEO_ASSERT(easy != nullptr);
   return easy;
+}
+
+struct CloseMulti {
+  void operator()(CURLM* multi) const { ::curl_multi_cleanup(multi); }
+};
+using Multi = std::unique_ptr<CURLM, CloseMulti>;
+
+Multi make_multi() {
+  start_curl();
+  Multi multi(::curl_multi_init());
+  RHEO_ASSERT(multi != nullptr);
+  return multi;
 }
 
 std::string url_of(const OtlpEndpoint& endpoint, std::string_view path) {
@@ -100,52 +117,50 @@ class Gzip {
   std::vector<std::byte> out_;
 };
 
-class HttpTransport final : public OtlpTransport {
+/// One request and its answer; used again for the next.
+class HttpCall {
  public:
-  explicit HttpTransport(const OtlpTransportOptions& options);
-  OtlpAnswer send(OtlpSignal signal, std::span<const std::byte> request) override;
+  HttpCall(const OtlpTransportOptions& options, curl_slist* headers);
+
+  /// Ready to be performed; the request lives until it has been.
+  CURL* prepare(const std::string& url, OtlpRequest request);
+  void ended(CURLcode code) { code_ = code; }
+  OtlpAnswer answer() const;
 
  private:
   static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self);
   static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self);
-  OtlpAnswer failed(CURLcode code) const;
 
-  const OtlpTransportOptions options_;
   const Easy easy_ = make_easy();
-  List headers_;
   std::unique_ptr<Gzip> gzip_;
+  CURLcode code_ = CURLE_OK;
   char error_[CURL_ERROR_SIZE] = {};
   std::string body_;
   std::string retry_after_;
 };
 
-HttpTransport::HttpTransport(const OtlpTransportOptions& options) : options_(options) {
-  append(headers_, "Content-Type: application/x-protobuf");
-  append(headers_, "Expect:");  // no pause before the body
-  if (options_.gzip) {
-    append(headers_, "Content-Encoding: gzip");
-    gzip_ = std::make_unique<Gzip>();
-  }
-  for (const auto& [name, value] : options_.headers)
-    append(headers_, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+HttpCall::HttpCall(const OtlpTransportOptions& options, curl_slist* headers)
+    : gzip_(options.gzip ? std::make_unique<Gzip>() : nullptr) {
   CURL* const easy = easy_.get();
-  set_common(easy, options_);
-  ::curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_.get());
+  set_common(easy, options);
+  ::curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+  ::curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);  // for a connection that takes several at once
+  ::curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
   ::curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_);
-  ::curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &HttpTransport::on_body);
+  ::curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &HttpCall::on_body);
   ::curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
-  ::curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &HttpTransport::on_header);
+  ::curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &HttpCall::on_header);
   ::curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
 }
 
-std::size_t HttpTransport::on_body(char* data, std::size_t /*one*/, std::size_t size, void* self) {
-  std::string& body = static_cast<HttpTransport*>(self)->body_;
+std::size_t HttpCall::on_body(char* data, std::size_t /*one*/, std::size_t size, void* self) {
+  std::string& body = static_cast<HttpCall*>(self)->body_;
   if (body.size() + size > kMaxBody) return CURL_WRITEFUNC_ERROR;
   body.append(data, size);
   return size;
 }
 
-std::size_t HttpTransport::on_header(char* data, std::size_t /*one*/, std::size_t size, void* self) {
+std::size_t HttpCall::on_header(char* data, std::size_t /*one*/, std::size_t size, void* self) {
   constexpr std::string_view name = "retry-after:";
   std::string_view line(data, size);
   if (line.size() > name.size() && std::ranges::equal(line.substr(0, name.size()), name, [](char a, char b) {
@@ -155,34 +170,83 @@ std::size_t HttpTransport::on_header(char* data, std::size_t /*one*/, std::size_
     const std::size_t first = line.find_first_not_of(" \t");
     const std::size_t last = line.find_last_not_of(" \t\r\n");
     if (first != std::string_view::npos && last != std::string_view::npos && last >= first)
-      static_cast<HttpTransport*>(self)->retry_after_ =
+      static_cast<HttpCall*>(self)->retry_after_ =
           line.substr(first, std::min<std::size_t>(last - first + 1, 64));
   }
   return size;
 }
 
-OtlpAnswer HttpTransport::failed(CURLcode code) const {
-  const std::string why = error_[0] != '\0' ? shown(error_) : ::curl_easy_strerror(code);
-  return no_answer(why);
-}
-
-OtlpAnswer HttpTransport::send(OtlpSignal signal, std::span<const std::byte> request) {
+CURL* HttpCall::prepare(const std::string& url, OtlpRequest request) {
   const std::span<const std::byte> body = gzip_ ? gzip_->compress(request) : request;
   CURL* const easy = easy_.get();
   body_.clear();
   retry_after_.clear();
   error_[0] = '\0';
-  const std::string url =
-      url_of(options_.endpoint, signal == OtlpSignal::traces ? "/v1/traces" : "/v1/metrics");
+  code_ = CURLE_FAILED_INIT;
   ::curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   ::curl_easy_setopt(easy, CURLOPT_POST, 1L);
   ::curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
   ::curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.data());
-  if (const CURLcode code = ::curl_easy_perform(easy); code != CURLE_OK) return failed(code);
+  return easy;
+}
+
+OtlpAnswer HttpCall::answer() const {
+  if (code_ != CURLE_OK) return no_answer(error_[0] != '\0' ? shown(error_) : ::curl_easy_strerror(code_));
   long status = 0;
-  ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  ::curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status < 300) return taken_answer(body_);
   return http_answer(static_cast<int>(status), body_, retry_after_, ::time(nullptr));
+}
+
+class HttpTransport final : public OtlpTransport {
+ public:
+  explicit HttpTransport(const OtlpTransportOptions& options);
+  std::vector<OtlpAnswer> send_all(OtlpSignal signal, std::span<const OtlpRequest> requests) override;
+
+ private:
+  void perform();
+
+  const OtlpTransportOptions options_;
+  List headers_;
+  std::deque<HttpCall> calls_;  // as many as there have been at once
+  const Multi multi_;           // the connections, kept alive
+};
+
+HttpTransport::HttpTransport(const OtlpTransportOptions& options) : options_(options), multi_(make_multi()) {
+  append(headers_, "Content-Type: application/x-protobuf");
+  append(headers_, "Expect:");  // no pause before the body
+  if (options_.gzip) append(headers_, "Content-Encoding: gzip");
+  for (const auto& [name, value] : options_.headers)
+    append(headers_, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+}
+
+std::vector<OtlpAnswer> HttpTransport::send_all(OtlpSignal signal, std::span<const OtlpRequest> requests) {
+  const std::string url =
+      url_of(options_.endpoint, signal == OtlpSignal::traces ? "/v1/traces" : "/v1/metrics");
+  while (calls_.size() < requests.size()) calls_.emplace_back(options_, headers_.get());
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    ::curl_multi_add_handle(multi_.get(), calls_[i].prepare(url, requests[i]));
+  perform();
+  std::vector<OtlpAnswer> answers;
+  for (std::size_t i = 0; i < requests.size(); ++i) answers.push_back(calls_[i].answer());
+  return answers;
+}
+
+/// Until all that were added have ended; each has its own deadline.
+void HttpTransport::perform() {
+  int running = 0;
+  do {
+    RHEO_ASSERT(::curl_multi_perform(multi_.get(), &running) == CURLM_OK);
+    if (running > 0) ::curl_multi_poll(multi_.get(), nullptr, 0, 1'000, nullptr);
+  } while (running > 0);
+  int left = 0;
+  while (const CURLMsg* const message = ::curl_multi_info_read(multi_.get(), &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    void* call = nullptr;
+    ::curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+    static_cast<HttpCall*>(call)->ended(message->data.result);
+    ::curl_multi_remove_handle(multi_.get(), message->easy_handle);
+  }
 }
 
 }  // namespace
@@ -216,7 +280,7 @@ std::string diagnose_tls(const OtlpTransportOptions& options) {
     case CURLE_PARTIAL_FILE:
       return options.tls.client_cert.empty()
                  ? "it closes the connection after the TLS handshake, as who wants a client certificate "
-                   "(tls_client_cert) does"
+                   "(tls.client_cert) does"
                  : "it closes the connection after the TLS handshake, as who refuses the client certificate "
                    "does";
     default:

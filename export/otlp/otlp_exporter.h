@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// OtlpExporter: flow records as spans (rheo-otlp(5)) to one OTLP receiver. A batch is one request; what the
-// receiver's answer means is answer.h's, when to try again the lane's. With a spool, what the receiver does
-// not take at once goes to the disk, and is sent, oldest first, at this exporter's own pace. On its lane's
-// thread, but for the counters.
+// OtlpExporter: flow records as spans (rheo-otlp(5)) to one OTLP receiver. A batch is cut into requests by
+// records and octets, and some of them are under way at once; what the receiver's answer means is answer.h's,
+// when to try again the lane's. With a spool, what the receiver does not take at once goes to the disk, and
+// is sent, oldest first, at this exporter's own pace. On its lane's thread, but for the counters.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/snapshot.h"
@@ -33,7 +36,11 @@ struct OtlpExporterOptions {
   const Snapshot<Listeners>& host;
   // A batch that was not taken within this time of its first attempt is given up; 0: never.
   std::chrono::nanoseconds max_export_timeout{0};
-  SpoolOptions spool;  // a limit of 0: none
+  SpoolOptions spool;                      // a limit of 0: none
+  std::size_t max_batch_size = 1'024;      // records of a request
+  std::size_t max_concurrent_exports = 1;  // requests under way at once
+  // Octets of a request, before compression: what gRPC's receivers take, 4 MiB, and some room.
+  std::size_t max_request_bytes = (4U << 20U) - (64U << 10U);
   // rheo's own counters, sent this often as metrics; 0: never.
   std::chrono::nanoseconds metrics_interval{0};
   const Snapshot<MeteringCounters>& metering;  // outlives the exporter
@@ -44,14 +51,16 @@ class OtlpExporter final : public Exporter {
   /// Refuses with one sentence what can never work. Connects nowhere.
   static Result<std::unique_ptr<OtlpExporter>> create(const OtlpExporterOptions& options);
 
-  /// All of the batch or, as far as this side can know, none. What the receiver refuses for good is a
-  /// bad_message.
+  /// What of the batch is done with, also when the rest is to be offered again, is in take_settled(). A batch
+  /// of which nothing is to be offered again, but something was refused for good, is a bad_message.
   Status write(const FlowBatch& batch) override;
+  std::optional<std::vector<SettledPart>> take_settled() override { return std::exchange(settled_, {}); }
   std::chrono::nanoseconds retry_after() const override { return retry_after_; }
   std::string take_notice() override { return std::exchange(notice_, {}); }
+  void end_by(std::uint64_t deadline_ns) override { end_ns_ = deadline_ns; }
+  void count_late_losses(const LossCounter& counter) override { count_lost_ = counter; }
   std::uint64_t records_rejected() const override { return rejected_; }
   std::uint64_t records_spooled() const override { return spooled_; }
-  RecordLosses late_losses() const override;
 
   Status open() override;
   /// Sends what is in the spool, for a second at most, unless the receiver wants to be left alone.
@@ -60,28 +69,49 @@ class OtlpExporter final : public Exporter {
  private:
   OtlpExporter(const OtlpExporterOptions& options, std::unique_ptr<OtlpTransport> transport);
   const std::string& resource_of(const std::shared_ptr<const Listeners>& host);
-  std::span<const std::byte> encode(const FlowBatch& batch);
-  Status write_at_once(const FlowBatch& batch);
-  Status write_to_spool(const FlowBatch& batch, std::span<const std::byte> request);
-  Status write_with_spool(const FlowBatch& batch, std::span<const std::byte> request);
+
+  /// Records of the batch that is being written, and the request that they are.
+  struct Piece {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    OtlpRequest request = {};
+    std::size_t records() const { return end - begin; }
+  };
+
+  Piece first_try(const FlowBatch& batch);
+  void encode_pieces(const FlowBatch& batch, std::vector<Piece>& todo);
+  Status write_pieces(const FlowBatch& batch, std::vector<Piece>& todo);
+  Status settle(const Piece& piece, const OtlpAnswer& answer, std::vector<Piece>& todo);
+  Status try_again_later(const Piece& piece, const OtlpAnswer& answer, std::vector<Piece>& todo);
+  bool made_smaller(const Piece& piece, const OtlpAnswer& answer);
+  void refused(const Piece& piece, const std::string& what);
+  std::string failure_of(const Piece& piece, const OtlpAnswer& answer) const;
+  std::vector<OtlpAnswer> send(std::span<const Piece> pieces);
+  Status spool(const FlowBatch& batch, const Piece& piece);
   void send_spooled();
+  bool send_oldest(const SpooledRequest& oldest);
   void note_damage();
   void put_off(const OtlpAnswer& answer);
   void send_metrics();
-  Status failed(const FlowBatch& batch, const OtlpAnswer& answer);
-  void note_partial_success(const OtlpAnswer& answer);
+  void note_partial_success(const OtlpAnswer& answer, std::uint64_t records);
 
   const OtlpExporterOptions options_;
   const std::unique_ptr<OtlpTransport> transport_;
-  SpanEncoder encoder_;
+  std::deque<SpanEncoder> encoders_;  // for the requests that are under way at once
+  std::vector<Piece> pieces_;         // those requests
+  std::size_t limit_;                 // octets of a request; smaller where the receiver wants them smaller
   std::shared_ptr<const Listeners> resource_host_;  // whose addresses resource_ has
   std::string resource_;
-  std::uint64_t attempted_position_ = 0;  // first position of the batch that is being tried
-  std::uint64_t attempted_ns_ = 0;        // when it was first; 0: none is
+  std::uint64_t attempted_end_ = 0;  // of the records that have been tried
+  std::uint64_t attempted_ns_ = 0;   // when those before it were first
+  std::vector<SettledPart> settled_;
+  bool spooling_ = false;  // the rest of this batch goes to the spool
+  std::string refusal_;    // why something of this batch was refused for good; "": nothing was
   std::chrono::nanoseconds retry_after_{0};
   std::set<std::string> causes_told_;  // of partial successes
   std::string notice_;
   std::atomic<std::uint64_t> rejected_ = 0;
+  std::atomic<std::uint64_t> end_ns_ = UINT64_MAX;
 
   std::uint64_t metrics_at_ns_ = 0;  // when they are due
   bool metrics_failing_ = false;
@@ -92,8 +122,7 @@ class OtlpExporter final : public Exporter {
   bool away_ = false;                 // told so, and the spool is not sent yet
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<std::uint64_t> spooled_ = 0;
-  mutable std::mutex losses_mutex_;  // for late_losses_ alone
-  RecordLosses late_losses_;
+  LossCounter count_lost_ = [](const RecordLosses& /*lost*/) {};
 };
 
 }  // namespace rheo

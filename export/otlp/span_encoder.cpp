@@ -230,8 +230,11 @@ std::span<const std::byte> SpanEncoder::encode(std::span<const FlowRecord> recor
   const std::size_t begin = kMaxPreludeKeys + context.resource.size() + scope_.size();
   std::size_t end = begin;
   make_room(end);
-  for (const FlowRecord& record : records) {
-    end = static_cast<std::size_t>(put_span(memory_.get() + end, record, context) - memory_.get());
+  for (encoded_ = 0; encoded_ < records.size(); ++encoded_) {
+    char* const at = put_span(memory_.get() + end, records[encoded_], context);
+    const auto longer = static_cast<std::size_t>(at - memory_.get());
+    if (longer > context.limit && encoded_ > 0) break;
+    end = longer;
     make_room(end);
   }
   return put_prelude(begin, end, context.resource);

@@ -28,6 +28,7 @@ struct SpanContext {
   const LinkTable& links;
   const Listeners& host;           // its addresses: which end of a flow is here
   std::string_view resource = {};  // encode_resource()
+  std::size_t limit = SIZE_MAX;    // octets of a request; one span is encoded whatever it takes
 };
 
 class SpanEncoder {
@@ -35,8 +36,11 @@ class SpanEncoder {
   explicit SpanEncoder(const SpanEncoderOptions& options);
   ~SpanEncoder();
 
-  /// The request; valid until the next call.
+  /// The request, of as many records from the first on as the limit allows; valid until the next call.
   std::span<const std::byte> encode(std::span<const FlowRecord> records, const SpanContext& context);
+
+  /// How many records are in that request.
+  std::size_t encoded() const { return encoded_; }
 
  private:
   class Interface;
@@ -49,6 +53,7 @@ class SpanEncoder {
   const std::string scope_;
   std::unique_ptr<char[]> memory_;
   std::size_t size_ = 0;  // of memory_
+  std::size_t encoded_ = 0;
   std::unique_ptr<Interface> interface_;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OtlpTransport: carries one export request at a time to one receiver, over gRPC or HTTP, and says what came
-// of it. It knows nothing of what is in the request. Lives on its lane's thread; a request has a deadline.
+// OtlpTransport: carries export requests to one receiver, over gRPC or HTTP, and says what came of them. It
+// knows nothing of what is in a request. Lives on its lane's thread; a request has a deadline.
 #pragma once
 
 #include <chrono>
@@ -38,12 +38,20 @@ struct OtlpTransportOptions {
 /// What a request is about: the service of gRPC, the path of HTTP.
 enum class OtlpSignal : std::uint8_t { traces, metrics };
 
+/// The octets of one.
+using OtlpRequest = std::span<const std::byte>;
+
 class OtlpTransport {
  public:
   virtual ~OtlpTransport() = default;
 
-  /// Sends one Export…ServiceRequest and waits for the answer, at most for the timeout.
-  virtual OtlpAnswer send(OtlpSignal signal, std::span<const std::byte> request) = 0;
+  /// Sends Export…ServiceRequests at once and waits for the answers, at most for the timeout. They are in the
+  /// order of the requests.
+  virtual std::vector<OtlpAnswer> send_all(OtlpSignal signal, std::span<const OtlpRequest> requests) = 0;
+
+  OtlpAnswer send(OtlpSignal signal, OtlpRequest request) {
+    return std::move(send_all(signal, std::span(&request, 1)).front());
+  }
 };
 
 /// Refuses what cannot work whatever the receiver does: certificate files that cannot be read. Connects

@@ -15,10 +15,17 @@ LANE = "lane.otlp.test"
 
 # What a receiver answers, in turn; what it takes it takes between two troubles.
 WORDS = {
-    "grpc": ("ok", "unavailable", "ok", "exhausted=300", "ok", "hang", "ok", "lost", "ok", "aborted", "ok"),
+    "grpc": ("ok", "unavailable", "ok", "exhausted=300", "ok", "hang", "ok", "lost", "ok", "cut", "ok", "aborted", "ok"),
     "http/protobuf": ("ok", "503=1", "ok", "429=1", "ok", "hang", "ok", "lost", "ok", "cut", "ok", "502"),
 }
 WORDS_SPOOL = {"grpc": (*["ok"] * 10, "unavailable", "lost"), "http/protobuf": (*["ok"] * 10, "503", "lost")}
+# Of several requests at once: some take long, some are too large.
+AT_ONCE = {
+    "grpc": ("slow=100", "limit=100000", "ok", "unavailable", "slow=100", "ok", "limit=100000", "exhausted=200", "ok",
+             "lost", "ok", "cut", "ok"),
+    "http/protobuf": ("slow=100", "limit=100000", "ok", "503", "slow=100", "ok", "limit=100000", "429=1", "ok",
+                      "lost", "ok", "cut", "ok"),
+}
 FOR_GOOD = {"grpc": ("ok", "invalid", "ok", "exhausted", "ok"), "http/protobuf": ("ok", "400", "ok", "413")}
 
 
@@ -59,6 +66,22 @@ def hostile(rig, case, protocol, total):
     expect(len(receiver.spans()) > len(receiver.distinct()), "no span came twice: an answer was to be lost")
 
 
+def at_once(rig, case, protocol, total):
+    """Several requests under way, each with an answer of its own, and a kill in between."""
+    near, rheod = prepare(rig, case, protocol, max_batch_size=150, max_concurrent_exports=4)
+    rheod.start()
+    sent = [near.send("east", "--packets", total // 2, "--flows", 1_000, *MIXED)]
+    receiver = Receiver(near, rig.programs, rig.case_folder(case) / "receiver", protocol, AT_ONCE[protocol])
+    receiver.wait_for_spans(60)
+    rheod.kill()
+    rheod.start()
+    sent.append(near.send("east", "--packets", total // 2, "--flows", 1_000, "--first-flow", 1_000, *MIXED))
+    counters = rheod.stop(seconds=90)
+    expect_conserved(sent_by(*sent), receiver, rheod, counters, lossless=True)
+    expect(2 <= receiver.most_at_once() <= 4, f"{receiver.most_at_once()} requests were under way at once")
+    expect("octets at most from now on" in rheod.said(), "nothing was too large")
+
+
 def refused(rig, case, protocol, total):
     near, rheod = prepare(rig, case, protocol)
     receiver = Receiver(near, rig.programs, rig.case_folder(case) / "receiver", protocol, FOR_GOOD[protocol])
@@ -68,6 +91,17 @@ def refused(rig, case, protocol, total):
     expect_conserved(sent, receiver, rheod, counters, lossless=False)
     expect(counters[f"{LANE}.records_lost"] > 0, "nothing was refused for good")
     expect("refused for good and counted as lost" in rheod.said(), "the refusal is not in the log")
+
+
+def given_up(rig, case, protocol, total):
+    """Nothing is ever taken, and no batch is tried for longer than the max_export_timeout: all is lost, and counted."""
+    near, rheod = prepare(rig, case, protocol, max_batch_size=4096, max_export_timeout="500ms")
+    receiver = Receiver(near, rig.programs, rig.case_folder(case) / "receiver", protocol, ["unavailable"])
+    rheod.start()
+    sent = sent_by(near.send("east", "--packets", total, "--flows", 1_000, *MIXED))
+    counters = rheod.stop(seconds=90)
+    expect_equal(len(expect_conserved(sent, receiver, rheod, counters, lossless=False)), 0, "spans")
+    expect("the max_export_timeout is over" in rheod.said(), "the log does not say why")
 
 
 def away(rig, case, protocol, total, seconds):
@@ -152,10 +186,14 @@ def main():
 
     rig = Rig(add_arguments)
     total = rig.arguments.packets
+    with rig.case("given up, grpc") as case:
+        given_up(rig, case, "grpc", total)
     for protocol in ("grpc", "http/protobuf"):
         name = protocol.partition("/")[0]
         with rig.case(f"hostile, {name}") as case:
             hostile(rig, case, protocol, total)
+        with rig.case(f"several at once, {name}") as case:
+            at_once(rig, case, protocol, total)
         with rig.case(f"refused for good, {name}") as case:
             refused(rig, case, protocol, total)
         with rig.case(f"away, {name}") as case:

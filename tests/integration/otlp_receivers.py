@@ -4,7 +4,8 @@ their requests with words in turn and write down what they take.
 
     otlp_receivers.py PORT OUTPUT [WORD...]   the one over HTTP; words are ok, a status such as 503 or 400, a status
                                               and a Retry-After such as 429=1, hang, cut (the connection, in the
-                                              middle of the request), lost (taken, then cut), partial=N
+                                              middle of the request), lost (taken, then cut), partial=N, slow=MS,
+                                              limit=N (413 for more than N octets)
 """
 import gzip
 import http.server
@@ -15,6 +16,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
@@ -33,6 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     words = itertools.cycle(["ok"])
     output = None
+    most_file = None
+    lock = threading.Lock()
+    under_way = most = 0
     disable_nagle_algorithm = True
 
     def log_message(self, *_):
@@ -56,6 +61,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(405)
 
     def do_POST(self):
+        self._note_under_way(1)
+        try:
+            self._answer_post()
+        finally:
+            self._note_under_way(-1)
+
+    @classmethod
+    def _note_under_way(cls, change):
+        """How many requests are under way at once, at most, is in a file."""
+        with cls.lock:
+            cls.under_way += change
+            if cls.under_way > cls.most:
+                cls.most = cls.under_way
+                cls.most_file.write_text(f"{cls.most}\n")
+
+    def _answer_post(self):
         wanted = os.environ.get("AUTHORIZATION")
         word = next(self.words)
         word, _, number = word.partition("=")
@@ -71,10 +92,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._answer(404)
         elif word == "hang":
             self.rfile.read(1)
+        elif word == "limit" and int(self.headers["Content-Length"]) > int(number):
+            self._answer(413)
         elif word.isdigit():
             self._answer(int(word), **({"Retry_After": number} if number else {}))
         else:
             self._take(body)
+            if word == "slow":
+                time.sleep(int(number) / 1000)
             if word == "lost":
                 self.close_connection = True
             elif word == "partial":
@@ -86,6 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def serve(port, output, words):
     Handler.words = itertools.cycle(words or ["ok"])
+    Handler.most_file = pathlib.Path(output + ".most")
     Handler.output = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     server.daemon_threads = True
@@ -135,6 +161,10 @@ class Receiver:
 
     def spans(self):
         return otlp_spans.read_file(self.output)
+
+    def most_at_once(self):
+        """How many requests were under way at once, at most."""
+        return int(self.output.with_name(self.output.name + ".most").read_text())
 
     def distinct(self):
         """The spans, each once; the same span id is the same record."""

@@ -3,19 +3,24 @@
 // the words in turn, over and over, and appends those that it takes to OUTPUT, each behind its size in four
 // octets:
 //   ok, unavailable, aborted, exhausted (for good), exhausted=MS (with RetryInfo), invalid, unauthenticated,
-//   hang (until the client goes), lost (taken, then UNAVAILABLE), partial=N (taken, N rejected, in words that
-//   differ)
+//   hang (until the client goes), cut (the connection, in the middle of the request), lost (taken, then
+//   UNAVAILABLE), partial=N (taken, N rejected, in words that differ), slow=MS (taken, answered later),
+//   limit=N (too large for more than N octets)
+// How many requests were under way at once, at most, is in OUTPUT.most.
 // In the environment: TLS_CERT, TLS_KEY, TLS_CLIENT_CA (PEM files), AUTHORIZATION (what the metadata must
 // have). Prints "listening" when it does; ends at SIGTERM.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <grpcpp/grpcpp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -51,9 +56,24 @@ grpc::Status exhausted(long ms) {
   return {StatusCode::RESOURCE_EXHAUSTED, "too much", status.SerializeAsString()};
 }
 
+/// Ends the connection from that peer, "ipv4:127.0.0.1:PORT".
+void cut(const std::string& peer) {
+  const int port = std::atoi(peer.c_str() + peer.rfind(':') + 1);
+  for (int fd = 3; fd < 1'024; ++fd) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+        ntohs(address.sin_port) == port)
+      ::shutdown(fd, SHUT_RDWR);
+  }
+}
+
 class Receiver final : public TraceService::Service {
  public:
-  Receiver(int output, std::vector<std::string> words) : output_(output), words_(std::move(words)) {}
+  Receiver(const char* output, std::vector<std::string> words)
+      : output_(::open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)),
+        most_file_(std::string(output) + ".most"),
+        words_(std::move(words)) {}
 
   grpc::Status Export(grpc::ServerContext* context, const ExportTraceServiceRequest* request,
                       ExportTraceServiceResponse* response) override {
@@ -61,7 +81,10 @@ class Receiver final : public TraceService::Service {
     const auto found = context->client_metadata().find("authorization");
     if (!wanted.empty() && (found == context->client_metadata().end() || found->second != wanted))
       return {StatusCode::UNAUTHENTICATED, "who are you?"};
-    return answer(words_[next_++ % words_.size()], *context, *request, *response);
+    note_under_way(1);
+    const grpc::Status status = answer(words_[next_++ % words_.size()], *context, *request, *response);
+    note_under_way(-1);
+    return status;
   }
 
  private:
@@ -75,17 +98,32 @@ class Receiver final : public TraceService::Service {
     if (word.starts_with("exhausted=")) return exhausted(number);
     if (word == "invalid") return {StatusCode::INVALID_ARGUMENT, "never"};
     if (word == "unauthenticated") return {StatusCode::UNAUTHENTICATED, "who are you?"};
+    if (word == "cut") {
+      cut(context.peer());
+      return {StatusCode::UNAVAILABLE, "nobody hears this"};
+    }
     if (word == "hang") {
       while (!context.IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
       return {StatusCode::CANCELLED, ""};
     }
+    if (word.starts_with("limit=") && request.ByteSizeLong() > static_cast<std::size_t>(number))
+      return {StatusCode::RESOURCE_EXHAUSTED, "Received message larger than max"};
     take(request);
+    if (word.starts_with("slow=")) std::this_thread::sleep_for(std::chrono::milliseconds(number));
     if (word == "lost") return {StatusCode::UNAVAILABLE, "taken, and not said"};
     if (word.starts_with("partial=")) {
       response.mutable_partial_success()->set_rejected_spans(number);
       response.mutable_partial_success()->set_error_message("\x1b[31mspans too new");
     }
     return grpc::Status::OK;
+  }
+
+  void note_under_way(int change) {
+    const std::scoped_lock lock(mutex_);
+    under_way_ += change;
+    if (under_way_ <= most_) return;
+    most_ = under_way_;
+    std::ofstream(most_file_) << most_ << std::endl;
   }
 
   void take(const ExportTraceServiceRequest& request) const {
@@ -98,8 +136,12 @@ class Receiver final : public TraceService::Service {
   }
 
   const int output_;
+  const std::string most_file_;
   const std::vector<std::string> words_;
   std::atomic<std::size_t> next_ = 0;
+  std::mutex mutex_;
+  int under_way_ = 0;
+  int most_ = 0;
 };
 
 std::shared_ptr<grpc::ServerCredentials> credentials() {
@@ -123,8 +165,7 @@ int main(int argc, char* argv[]) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::vector<std::string> words(argv + 3, argv + argc);
   if (words.empty()) words.emplace_back("ok");
-  const int output = ::open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  Receiver receiver(output, words);
+  Receiver receiver(argv[2], words);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(std::string("127.0.0.1:") + argv[1], credentials(), &port);

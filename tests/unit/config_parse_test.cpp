@@ -113,6 +113,7 @@ spool = "1MiB"
 metrics_interval = "10s"
 max_batch_size = 8
 max_batch_interval = "5ms"
+max_concurrent_exports = 3
 [export.otlp.t.tls]
 ca_cert = "/ca"
 client_cert = "/cert"
@@ -195,7 +196,8 @@ l = ["a", "b"]
                                2min,
                                2'048,
                                8,
-                               5ms}},
+                               5ms,
+                               3}},
                              {"u", {.auth_basic = {.file = "/basic"}}},
                              {"v", {.auth_basic = {.credential = "basic"}}},
                              {"w", {.auth_bearer = {.value = "token"}}},
@@ -443,6 +445,8 @@ const Mistake kMistakes[] = {
      "f:2: export.otlp.a.metrics_interval = 10: not a duration; allowed: 0s to 24h, such as \"0s\""},
     {"[export.otlp.a]\nmax_batch_size = 65537",
      "f:2: export.otlp.a.max_batch_size = 65537: out of range; allowed: 1 to 65536"},
+    {"[export.otlp.a]\nmax_concurrent_exports = 17",
+     "f:2: export.otlp.a.max_concurrent_exports = 17: out of range; allowed: 1 to 16"},
     {"[export.otlp.a]\nmax_batch_interval = \"61s\"",
      "f:2: export.otlp.a.max_batch_interval = \"61s\": out of range; allowed: 1ms to 1m, such as \"2s\""},
     {"[resource]\nx = 2026-01-02",

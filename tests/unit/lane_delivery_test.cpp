@@ -121,6 +121,39 @@ TEST_F(LaneTest, WhatTheFarSideSaysIsLoggedAndCounted) {
   EXPECT_EQ(lane->counters().records_rejected, 7U);
 }
 
+TEST_F(LaneTest, PartsOfABatchAreSettledWhateverBecomesOfTheRest) {
+  far_.answer = [this](int write) -> Status {
+    if (write == 1)
+      far_.settled =
+          std::vector<SettledPart>{{.begin = 0, .end = 2}, {.begin = 2, .end = 5, .given_up = true}};
+    if (write == 2) far_.settled.emplace();  // nothing, and yet no failure
+    return write == 1 ? disk_full() : Status(Done{});
+  };
+  box_.add(10);
+  const auto lane = make_lane();
+  box_.wait_until_done(10);
+  EXPECT_EQ(far_.ids(), std::vector<std::uint64_t>({5, 6, 7, 8, 9, 5, 6, 7, 8, 9})) << "what is not settled";
+  EXPECT_EQ(lane->counters().records_sent, 7U);
+  EXPECT_EQ(lane->counters().records_lost, 3U);
+  EXPECT_EQ(lane->counters().writes_failed, 1U);
+}
+
+TEST_F(LaneTest, TakesSeveralBatchesAtOnceWhereTheyWait) {
+  options_.batches_at_once = 3;
+  box_.add(70);
+  const auto lane = make_lane();
+  box_.wait_until_done(70);
+  EXPECT_THAT(far_.batches, ElementsAre(30, 30, 10));
+}
+
+TEST_F(LaneTest, WhatIsLostLateIsCounted) {
+  far_.late_losses = 4;
+  box_.add(1);
+  const auto lane = make_lane();
+  box_.wait_until_done(1);
+  EXPECT_EQ(lane->counters().records_lost, 4U);
+}
+
 TEST_F(LaneTest, AStopEmptiesWhatIsLeft) {
   options_.max_batch_interval = 10s;
   box_.add(25);

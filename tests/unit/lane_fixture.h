@@ -7,7 +7,10 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/assert.h"
 #include "daemon/base/clock.h"
@@ -85,10 +88,23 @@ class BoxCursor final : public RecordCursor {
     box_.mark = mark;
     box_.acknowledgements.push_back(position);
   }
-  void give_up(const FlowBatch& batch, const FileMark& mark) override {
-    acknowledge(batch.end_position(), mark);
+  /// Parts behind one that is missing are forgotten, and handed out again.
+  void settle(const FlowBatch& batch, std::span<const SettledPart> parts, const FileMark& mark) override {
     const std::scoped_lock lock(box_.mutex);
-    box_.losses.records += batch.size();
+    RHEO_ASSERT(batch.end_position() == box_.handed_out);
+    std::size_t done = 0;
+    for (const SettledPart& part : parts) {
+      if (part.begin != done) break;
+      done = part.end;
+      if (part.given_up) box_.losses.records += part.end - part.begin;
+    }
+    box_.acknowledged = box_.handed_out = batch.first_position + done;
+    box_.mark = mark;
+    box_.acknowledgements.push_back(box_.acknowledged);
+  }
+  void count_lost(const RecordLosses& lost) override {
+    const std::scoped_lock lock(box_.mutex);
+    box_.losses.records += lost.records;
   }
   void rewind() override {
     const std::scoped_lock lock(box_.mutex);
@@ -128,6 +144,8 @@ struct Far {
   FileMark mark;
   std::chrono::nanoseconds retry_after{0};
   std::string notice;
+  std::optional<std::vector<SettledPart>> settled;
+  std::uint64_t late_losses = 0;  // counted at the next write
   std::atomic<int> reopens = 0;
 
   std::vector<std::uint64_t> ids() {
@@ -148,8 +166,14 @@ class FarExporter final : public Exporter {
     far_.resumed = mark;
     return far_.resume_answer(++far_.resumes);
   }
+  std::optional<std::vector<SettledPart>> take_settled() override {
+    const std::scoped_lock lock(far_.mutex);
+    return std::exchange(far_.settled, std::nullopt);
+  }
+  void count_late_losses(const LossCounter& counter) override { late_ = counter; }
   Status write(const FlowBatch& batch) override {
     const std::scoped_lock lock(far_.mutex);
+    if (far_.late_losses != 0) late_({.records = std::exchange(far_.late_losses, 0), .counts = {}});
     Status answer = far_.answer(++far_.writes);
     if (!answer) return answer;
     for (const FlowRecord& record : batch.records) far_.received.push_back(record.flow_id);
@@ -182,6 +206,7 @@ class FarExporter final : public Exporter {
 
  private:
   Far& far_;
+  LossCounter late_;
 };
 
 class LaneTest : public ::testing::Test {

@@ -39,6 +39,18 @@ TEST(GrpcAnswer, IsRetriedAsTheSpecificationSays) {
   EXPECT_EQ(grpc_answer(3, "", with_retry_info(1, 0)).verdict, OtlpVerdict::refused);
 }
 
+// As grpc, grpc-go and grpc-java say it.
+TEST(GrpcAnswer, KnowsAMessageThatIsTooLarge) {
+  for (const char* message : {"Received message larger than max (5000000 vs. 4194304)",
+                              "grpc: received message larger than max (5000000 vs. 4194304)",
+                              "gRPC message exceeds maximum size 4194304: 5000000"}) {
+    EXPECT_EQ(grpc_answer(8, message, "").verdict, OtlpVerdict::too_large);
+    EXPECT_EQ(grpc_answer(8, message, with_retry_info(1, 0)).verdict, OtlpVerdict::retry);
+    EXPECT_EQ(grpc_answer(3, message, "").verdict, OtlpVerdict::refused);
+  }
+  EXPECT_EQ(grpc_answer(8, "quota", "").verdict, OtlpVerdict::refused);
+}
+
 TEST(GrpcAnswer, HonoursRetryInfoWithinReason) {
   EXPECT_EQ(grpc_answer(14, "", with_retry_info(2, 500'000'000)).retry_after, milliseconds(2'500));
   EXPECT_EQ(grpc_answer(8, "", with_retry_info(0, 1)).retry_after, nanoseconds(1));
@@ -57,7 +69,8 @@ TEST(GrpcAnswer, SaysCodeAndMessagePrintably) {
 
 TEST(HttpAnswer, IsRetriedAsTheSpecificationSays) {
   const std::set<int> retryable = {429, 502, 503, 504};
-  for (const int status : {301, 400, 401, 403, 404, 408, 413, 429, 500, 501, 502, 503, 504, 505})
+  EXPECT_EQ(http_answer(413, "", "", 0).verdict, OtlpVerdict::too_large);
+  for (const int status : {301, 400, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504, 505})
     EXPECT_EQ(http_answer(status, "", "", 0).verdict,
               retryable.contains(status) ? OtlpVerdict::retry : OtlpVerdict::refused)
         << status;

@@ -1,131 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exporter against a receiver of its own over gRPC: what is written, what an answer makes of a batch.
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <fstream>
-#include <mutex>
+#include <map>
 #include <thread>
 
-#include "export/otlp/otlp_exporter.h"
-#include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
-#include "opentelemetry/proto/collector/trace/v1/trace_service.grpc.pb.h"
-#include "tests/unit/otlp_spans.h"
+#include "tests/unit/otlp_exporter_fixture.h"
 
 namespace rheo::test {
 namespace {
 
-using namespace opentelemetry::proto::collector::trace::v1;
-using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-namespace metrics = opentelemetry::proto::collector::metrics::v1;
-
-class MetricsReceiver final : public metrics::MetricsService::Service {
- public:
-  grpc::Status Export(grpc::ServerContext* /*context*/, const metrics::ExportMetricsServiceRequest* request,
-                      metrics::ExportMetricsServiceResponse* /*response*/) override {
-    const std::scoped_lock lock(mutex_);
-    requests_.push_back(*request);
-    return grpc::Status::OK;
-  }
-  std::vector<metrics::ExportMetricsServiceRequest> requests() {
-    const std::scoped_lock lock(mutex_);
-    return requests_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<metrics::ExportMetricsServiceRequest> requests_;
-};
-
-class Receiver final : public TraceService::Service {
- public:
-  Receiver() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(this);
-    builder.RegisterService(&metrics_);
-    server_ = builder.BuildAndStart();
-  }
-  ~Receiver() override { server_->Shutdown(std::chrono::system_clock::now()); }
-
-  grpc::Status Export(grpc::ServerContext* context, const ExportTraceServiceRequest* request,
-                      ExportTraceServiceResponse* response) override {
-    const std::scoped_lock lock(mutex_);
-    for (const auto& [name, value] : context->client_metadata())
-      metadata_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
-    requests_.push_back(*request);
-    *response = response_;
-    return status_;
-  }
-  void answer(const grpc::Status& status, std::int64_t rejected = 0, const std::string& message = "") {
-    const std::scoped_lock lock(mutex_);
-    status_ = status;
-    response_.Clear();
-    if (rejected == 0 && message.empty()) return;
-    response_.mutable_partial_success()->set_rejected_spans(rejected);
-    response_.mutable_partial_success()->set_error_message(message);
-  }
-  std::vector<ExportTraceServiceRequest> requests() {
-    const std::scoped_lock lock(mutex_);
-    return requests_;
-  }
-  std::string metadata(const std::string& name) {
-    const std::scoped_lock lock(mutex_);
-    const auto found = metadata_.find(name);
-    return found == metadata_.end() ? "" : found->second;
-  }
-  MetricsReceiver& metrics() { return metrics_; }
-  std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
-
- private:
-  std::mutex mutex_;
-  std::vector<ExportTraceServiceRequest> requests_;
-  std::multimap<std::string, std::string> metadata_;
-  ExportTraceServiceResponse response_;
-  grpc::Status status_;
-  MetricsReceiver metrics_;
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
-
-class OtlpExporterTest : public ::testing::Test {
- protected:
-  OtlpExporterOptions options() {
-    OtlpTransportOptions transport;
-    transport.endpoint = *parse_otlp_endpoint(receiver_.endpoint(), OtlpProtocol::grpc);
-    transport.timeout = milliseconds(2'000);
-    transport.headers = {{"x-tenant", "blue"}};
-    transport.version = "9";
-    return {.encoder = encoder_options(),
-            .transport = transport,
-            .resource = {{"service.name", "rheo"}},
-            .links = links_,
-            .host = host_,
-            .spool = {},
-            .metering = metering_};
-  }
-  std::unique_ptr<OtlpExporter> make(const OtlpExporterOptions& options) {
-    auto made = OtlpExporter::create(options);
-    EXPECT_TRUE(made) << made.error().what;
-    return made ? *std::move(made) : nullptr;
-  }
-  static FlowBatch batch(std::size_t count, std::uint64_t position = 0) {
-    FlowBatch batch{.records = std::vector<FlowRecord>(count, tcp_record()), .first_position = position};
-    for (std::size_t i = 0; i < count; ++i) batch.records[i].flow_id = position + i;
-    return batch;
-  }
-
-  Receiver receiver_;
-  Snapshot<LinkTable> links_{links()};
-  Snapshot<Listeners> host_;
-  Snapshot<MeteringCounters> metering_;
-};
 
 std::map<std::string, AnyValue> resource_of(const ExportTraceServiceRequest& request) {
   std::map<std::string, AnyValue> attributes;
@@ -224,31 +111,6 @@ TEST_F(OtlpExporterTest, APartialSuccessIsCountedAndToldOncePerCause) {
   EXPECT_EQ(exporter->records_rejected(), 9U);
 }
 
-TEST_F(OtlpExporterTest, WhatTheDiskDidNotKeepIsLostAndSaid) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "rheo-otlp-XXXXXX").string();
-  auto settings = options();
-  settings.spool = {.folder = std::string(::mkdtemp(pattern.data())) + "/spool", .limit = 1U << 20U};
-  receiver_.answer({grpc::StatusCode::UNAVAILABLE, ""});
-  {
-    const auto exporter = make(settings);
-    ASSERT_TRUE(exporter->open());
-    ASSERT_TRUE(exporter->write(batch(2)));
-    EXPECT_EQ(exporter->records_spooled(), 2U);
-  }
-  std::fstream(settings.spool.folder + "/0000000000000000").seekp(200).put('?').put('!');
-  receiver_.answer(grpc::Status::OK);
-  const auto exporter = make(settings);
-  ASSERT_TRUE(exporter->open());
-  EXPECT_EQ(exporter->records_spooled(), 2U);
-  ASSERT_TRUE(exporter->idle());
-  EXPECT_THAT(exporter->take_notice(), HasSubstr("damaged on the disk; 2 records are counted as lost"));
-  EXPECT_EQ(exporter->late_losses().records, 2U);
-  EXPECT_EQ(exporter->late_losses().counts.packets, 2 * record_counts(tcp_record()).packets);
-  EXPECT_EQ(exporter->records_spooled(), 0U);
-  EXPECT_EQ(receiver_.requests().size(), 1U) << "the one before the damage";
-  std::filesystem::remove_all(pattern);
-}
-
 TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
   auto settings = options();
   settings.metrics_interval = milliseconds(100);
@@ -257,6 +119,15 @@ TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
   counters.datapath.truncated = {.packets = 6, .bytes = 7};
   counters.table.active_flows = 8;
   counters.table.records[static_cast<int>(EndReason::rst)] = 9;
+  counters.lanes = {{.name = "json.a", .records_sent = 10},
+                    {.name = "otlp.b",
+                     .records_sent = 11,
+                     .writes_failed = 12,
+                     .records_pending = 13,
+                     .records_lost = 14,
+                     .records_rejected = 15,
+                     .records_spooled = 16,
+                     .lost = {17, 18, 19}}};
   metering_.publish(counters);
   const auto exporter = make(settings);
   ASSERT_TRUE(exporter->write(batch(1)));
@@ -284,6 +155,24 @@ TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
   const auto& records = all.at("rheo.table.records").sum().data_points(3);
   EXPECT_EQ(records.as_int(), 9);
   EXPECT_EQ(records.attributes(0).value().string_value(), "rst");
+  EXPECT_EQ(all.at("rheo.lane.records_sent").sum().data_points(0).as_int(), 10);
+  const auto of_lane = [&](const std::string& name) {
+    const auto& metric = all.at("rheo.lane." + name);
+    const auto& point = metric.has_sum() ? metric.sum().data_points(1) : metric.gauge().data_points(1);
+    EXPECT_EQ(point.attributes(0).key(), "exporter");
+    EXPECT_EQ(point.attributes(0).value().string_value(), "otlp.b");
+    return point.as_int();
+  };
+  EXPECT_EQ(of_lane("records_sent"), 11);
+  EXPECT_EQ(of_lane("writes_failed"), 12);
+  EXPECT_EQ(of_lane("records_pending"), 13);
+  EXPECT_EQ(of_lane("records_lost"), 14);
+  EXPECT_EQ(of_lane("records_rejected"), 15);
+  EXPECT_EQ(of_lane("records_spooled"), 16);
+  EXPECT_EQ(of_lane("lost.packets"), 17);
+  EXPECT_EQ(of_lane("lost.l3_bytes"), 18);
+  EXPECT_EQ(of_lane("lost.l2_bytes"), 19);
+  EXPECT_TRUE(all.at("rheo.lane.records_pending").has_gauge());
 }
 
 TEST_F(OtlpExporterTest, WhatCanNeverWorkIsRefused) {
@@ -292,7 +181,7 @@ TEST_F(OtlpExporterTest, WhatCanNeverWorkIsRefused) {
   EXPECT_THAT(OtlpExporter::create(settings).error().what, HasSubstr("set both or neither"));
   settings.transport.tls.client_key = "/nowhere.key";
   EXPECT_THAT(OtlpExporter::create(settings).error().what,
-              HasSubstr("tls_client_cert /nowhere.pem: No such file"));
+              HasSubstr("tls.client_cert /nowhere.pem: No such file"));
   settings.transport.tls = {.ca_cert = RHEO_SOURCE_DIR "/README.md", .client_cert = "", .client_key = ""};
   EXPECT_THAT(OtlpExporter::create(settings).error().what, HasSubstr("not a PEM file"));
 }

@@ -242,6 +242,22 @@ TEST(OtlpRequest, OfEverySizeIsWhole) {
   }
 }
 
+TEST(OtlpRequest, EndsBeforeItsLimit) {
+  SpanEncoder encoder(encoder_options());
+  const LinkTable table = links();
+  const std::vector<FlowRecord> records(100, tcp_record());
+  const std::size_t all = encoder.encode(records, {.links = table, .host = {}}).size();
+  EXPECT_EQ(encoder.encoded(), 100U);
+  for (const std::size_t limit : {all + 200, all, all / 2, all / 50, std::size_t{1}}) {
+    const auto bytes = encoder.encode(records, {.links = table, .host = {}, .limit = limit});
+    EXPECT_EQ(parse(bytes).resource_spans(0).scope_spans(0).spans_size(),
+              static_cast<int>(encoder.encoded()));
+    EXPECT_TRUE(bytes.size() <= limit || encoder.encoded() == 1) << limit;
+    const double expected = limit == all / 2 ? 50.0 : static_cast<double>(encoder.encoded());
+    EXPECT_NEAR(static_cast<double>(encoder.encoded()), expected, 2.0);
+  }
+}
+
 // RHEO_WRITE_GOLDEN=1 in the environment writes the files anew, for somebody to read the difference.
 TEST(OtlpGolden, EveryKindIsAsItsFile) {
   for (const Kind& kind : kinds()) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <thread>
 
 #include "daemon/base/clock.h"
@@ -123,10 +124,65 @@ TEST_F(OutboxTest, WhatALaneGivesUpIsCounted) {
   put(6);
   FlowBatch batch;
   ASSERT_TRUE(lane->next(batch, 10, 0, {}));
-  lane->give_up(batch, {});
+  lane->settle(batch, std::array{SettledPart{0, 2, true}}, {});
   EXPECT_EQ(lane->losses().records, 2U);
   EXPECT_EQ(lane->losses().counts.packets, 11U);
   EXPECT_EQ(lane->pending(), 0U);
+  lane->count_lost({.records = 3, .counts = {7, 70, 77}});
+  EXPECT_EQ(lane->losses().records, 5U);
+  EXPECT_EQ(lane->losses().counts, (FlowCounts{18, 1'170, 1'331}));
+}
+
+TEST_F(OutboxTest, PartsOfABatchAreSettledInAnyOrder) {
+  auto lane = cursor();
+  for (std::uint64_t i = 1; i <= 10; ++i) put(i);
+  FlowBatch batch;
+  ASSERT_TRUE(lane->next(batch, 9, 0, {}));
+  // 1 to 2 are delivered, 3 to 4 not, 5 to 6 given up, 7 not, 8 delivered, 9 not.
+  lane->settle(batch, std::array{SettledPart{0, 2}, SettledPart{4, 6, true}, SettledPart{7, 8}}, {});
+  EXPECT_EQ(lane->pending(), 8U);
+  EXPECT_EQ(lane->losses().records, 0U) << "not before it is acknowledged: a kill offers it again";
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 3U);
+  EXPECT_EQ(batch.size(), 2U) << "what is settled is not handed out again";
+  lane->rewind();
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  EXPECT_EQ(batch.size(), 2U);
+  lane->settle(batch, std::array{SettledPart{0, 2}}, {});
+  EXPECT_EQ(lane->losses().records, 2U);
+  EXPECT_EQ(lane->losses().counts.packets, 11U);
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 7U);
+  EXPECT_EQ(batch.size(), 1U);
+  lane->acknowledge(batch.end_position(), {});
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 9U);
+  EXPECT_EQ(batch.size(), 2U);
+  lane->acknowledge(batch.end_position(), {});
+  EXPECT_EQ(lane->pending(), 0U);
+  EXPECT_EQ(lane->losses().records, 2U);
+}
+
+TEST_F(OutboxTest, WhatIsSettledIsNotLostWhenItIsOvertaken) {
+  auto lane = outbox_.open_cursor("short", 10).value();
+  for (std::uint64_t i = 1; i <= 10; ++i) put(i);
+  FlowBatch batch;
+  ASSERT_TRUE(lane->next(batch, 10, 0, {}));
+  // 1 is not delivered, 2 to 4 are, 5 to 6 not, 7 to 8 are, 9 to 10 not.
+  lane->settle(batch, std::array{SettledPart{1, 4}, SettledPart{6, 8}}, {});
+  for (std::uint64_t i = 11; i <= 15; ++i) put(i);
+  ASSERT_TRUE(lane->next(batch, 100, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 6U);
+  EXPECT_EQ(batch.size(), 1U);
+  EXPECT_EQ(lane->losses().records, 2U);
+  EXPECT_EQ(lane->losses().counts.packets, 1U + 5U);
+  lane->rewind();
+  for (std::uint64_t i = 16; i <= 17; ++i) put(i);  // 1 to 7 may not wait any more, 8 is delivered
+  ASSERT_TRUE(lane->next(batch, 100, 0, {}));
+  EXPECT_EQ(batch.records[0].flow_id, 9U);
+  EXPECT_EQ(batch.size(), 9U);
+  EXPECT_EQ(lane->losses().records, 3U);
+  EXPECT_EQ(lane->losses().counts.packets, 1U + 5U + 6U);
 }
 
 TEST_F(OutboxTest, MarksSurviveAndNewLanesBeginNow) {
