@@ -30,6 +30,8 @@ Status drain_pinned(const Config& config, const RunDirectory& directory) {
   Datapath& datapath = **pinned;
   auto table = FlowTable::open(table_options(config, directory.path()));
   if (!table) return forward(std::move(table));
+  if ((*table)->file().set_aside())
+    log::warning("{}; starting with an empty table", *(*table)->file().set_aside());
   directory.give_to_owner((*table)->file().fd());
   (*table)->recover(datapath, monotonic_ns());
   datapath.detach_all();

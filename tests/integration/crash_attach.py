@@ -3,11 +3,14 @@
 """rheod dies at each step of attaching, detaching, pinning and unpinning (fault points of daemon/datapath), while the
 interfaces that are wanted have changed since the last start; the next start has exactly what is wanted attached and
 pinned, and a stop leaves nothing. With TCX and with clsact."""
+import os
 import re
+import signal
+import subprocess
 import time
 
 from interfaces import HOOKS, add_pair, attached, both, quiet, start, wait_until
-from orphans import expect_bare, pins, qdiscs
+from orphans import detached, expect_bare, pins, qdiscs
 from rig import TOP, Rig, expect, expect_equal
 
 FAULT_POINT = re.compile(r'RHEO_FAULT_POINT\("([^"]+)"\)')
@@ -87,6 +90,24 @@ def matrix(rig, case, hook):
     expect_bare(near, rheod)
 
 
+def by_hand(rig, case, hook):
+    """rheod --detach dies as well; the next one finishes."""
+    near, far = quiet(rig)
+    for name in ("a0", "b0"):
+        add_pair(near, far, name)
+    rheod = start(rig, near, case, hook, ["a*", "b*"])
+    for point in ("link-detached", "link-unpinned") if hook == "tcx" else ("filter-dropped", "qdisc-removed"):
+        rheod.kill()
+        process = near.start([Rig.programs / "rheod", "--detach", "--config", rheod.config], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env={**os.environ, "RHEO_FAULT": f"{point}:2"})
+        expect_equal(process.wait(timeout=30), -signal.SIGKILL, f"exit status of the one that dies at {point}")
+        status, said = detached(near, "--config", rheod.config)
+        expect_equal(status, 0, f"exit status of the next one: {said}")
+        expect_bare(near, rheod)
+        rheod.start()
+    rheod.stop()
+
+
 def main():
     rig = Rig(lambda parser: parser.add_argument("--passages", type=int, default=1, metavar="N",
                                                  help="die at the first N passages of each point (default 1)"))
@@ -95,6 +116,8 @@ def main():
     for hook in HOOKS:
         with rig.case(f"crashes, by {hook}") as case:
             matrix(rig, case, hook)
+        with rig.case(f"crashes by hand, by {hook}") as case:
+            by_hand(rig, case, hook)
     rig.end()
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 
 from rig import TOP, Rig, expect, expect_conserved, expect_equal, finish_sending, run, sent_by
+import bpf_objects  # of tests/tools, which rig has put on the path
 
 TCX_PROGRAMS = TOP / "tests" / "tools" / "tcx_programs.py"
 FAST = {"max_record_interval": "1s", "udp_timeout": "1s", "tcp_timeout": "1s"}
@@ -213,6 +214,7 @@ def storm(rig, case, hook):
     source = near.start_sending("east", "--rate", 20_000, "--flows", 500, "--both-directions")
     time.sleep(3)  # until files of records are open
     before, resident = descriptors(rheod.process), resident_kib(rheod.process)
+    objects = bpf_objects.held_by(rheod.process.pid)
 
     def batch(first):
         near.run(["ip", "-batch", "-"], input="\n".join(storm_commands(first, pairs // 4)), timeout=300)
@@ -241,8 +243,12 @@ def storm(rig, case, hook):
     pins = subprocess.run(["find", rheod.folder / "bpf", "-name", "link_*", "-o", "-name", "qdisc_*"], check=True,
                           capture_output=True, text=True).stdout.split()
     expect_equal(len(pins), 2 if hook == "tcx" else 1, f"pins {pins}")
+    expect_equal(bpf_objects.held_by(rheod.process.pid), objects, "programs, maps and links that it holds")
     sent = sent_by(finish_sending(source))
     counters = rheod.stop()
+    wait_until(lambda: not [found for found in objects if bpf_objects.exists(*found)], "programs, maps and links freed")
+    kinds = [qdisc["kind"] for qdisc in json.loads(near.run(["tc", "-j", "qdisc"]))]
+    expect("clsact" not in kinds, f"a qdisc is left after the stop: {kinds}")
     expect_equal(counters["links.metered"], 1, "metered, by its own count")
     expect_equal(counters["links.failing"], 0, "failing, by its own count")
     expect(counters["links.attached"] > pairs // 20, f"it saw little of the storm: {counters['links.attached']}")

@@ -107,6 +107,8 @@ def install(build, folder):
 
 
 def set_up(container):
+    # The container's own is not what the service sees, whose /proc is mounted anew: a table would be of another boot.
+    container.run("umount /proc/sys/kernel/random/boot_id", check=False)
     container.run("mkdir -p /sys/fs/bpf; mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf")
     container.run("for f in bin sbin lib share; do cp -a /installed/usr/$f/. /usr/$f/; done; mkdir -p /etc/rheo")
     container.run(f"cat > /etc/rheo/rheo.toml <<'END'\n{CONFIG}END")
@@ -219,6 +221,25 @@ def watchdog(container):
     expect("atchdog timeout" in container.run("journalctl -u rheod"), "no watchdog timeout in the journal")
 
 
+def detached_by_hand(container):
+    """Of a rheod that was killed and that nobody starts again; root's hand, the service's own files."""
+    running = container.run("rheod --detach; echo exit $?")
+    expect(f"another rheod has it (process {show(container, 'MainPID')})" in running and "exit 1" in running, running)
+    container.run("mkdir -p /run/systemd/system/rheod.service.d && "
+                  "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload")
+    container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
+    wait_for(lambda: show(container, "ActiveState") == "failed", "rheod that is gone")
+    expect("link_" in container.run("ls /sys/fs/bpf/rheo/v*"), "nothing is left to detach")
+    said = container.run("rheod --detach")
+    expect_equal(said.count("removed link "), 2, f"links removed: {said}")
+    expect_equal(container.run("ls /sys/fs/bpf/rheo").strip(), "", "pins left")
+    owners = set(container.run("find /run/rheo -mindepth 1 -printf '%u\\n'").split())
+    expect(owners <= {"rheo"}, f"owners of what is kept in /run/rheo: {owners}")
+    container.run("rm /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
+                  "systemctl reset-failed rheod && systemctl start rheod")
+    expect_equal(show(container, "ActiveState"), "active", "state of the unit")
+
+
 def stops(container):
     container.run("systemctl stop rheod")
     expect_equal(show(container, "Result"), "success", "result of the unit")
@@ -226,7 +247,8 @@ def stops(container):
 
 
 CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
-         "reloads": reloads, "journal": journal, "killed": killed, "watchdog": watchdog, "stops": stops}
+         "reloads": reloads, "journal": journal, "killed": killed, "watchdog": watchdog,
+         "detached by hand": detached_by_hand, "stops": stops}
 
 
 def main():
