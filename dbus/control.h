@@ -48,6 +48,10 @@ class Control {
   /// std::errc::operation_not_supported; both change nothing.
   virtual Status reload() = 0;
 
+  /// Until the next start, or, with `persist`, from now on. No such exporter is
+  /// std::errc::no_such_file_or_directory.
+  virtual Status enable_exporter(const std::string& name, bool enabled, bool persist) = 0;
+
   /// No such exporter is std::errc::no_such_file_or_directory.
   virtual Status flush_exporter(const std::string& name) = 0;
 

@@ -40,7 +40,19 @@ sdbus::ObjectPath exporter_path(const std::string& name) {
   return sdbus::ObjectPath(path);
 }
 
-std::string exporter_state(const ExporterStatus& status) { return status.failing ? "failing" : "running"; }
+std::string exporter_state(const ExporterStatus& status) {
+  switch (status.state) {
+    case ExporterState::failing:
+      return "failing";
+    case ExporterState::stopping:
+      return "stopping";
+    case ExporterState::disabled:
+      return "disabled";
+    case ExporterState::running:
+      break;
+  }
+  return "running";
+}
 
 InterfaceObject::InterfaceObject(sdbus::IConnection& connection, InterfaceStatus status)
     : AdaptorInterfaces(connection, interface_path(status.index)), status_(std::move(status)) {
@@ -78,7 +90,7 @@ ExporterObject::~ExporterObject() {
 }
 
 bool ExporterObject::update(const ExporterStatus& status) {
-  const bool changed = status.failing != status_.failing;
+  const bool changed = status.state != status_.state;
   status_ = status;
   if (changed)
     getObject().emitPropertiesChangedSignal(bus::InterfaceName(Exporter_adaptor::INTERFACE_NAME),

@@ -17,7 +17,7 @@ sdbus::ObjectPath interface_path(std::uint32_t index);
 /// Bytes other than letters and digits become _XX.
 sdbus::ObjectPath exporter_path(const std::string& name);
 
-/// "running" or "failing".
+/// "running", "failing", "stopping" or "disabled".
 std::string exporter_state(const ExporterStatus& status);
 
 class InterfaceObject final

@@ -163,6 +163,19 @@ void ManagerObject::SetLogLevel(sdbus::Result<>&& result, std::string level) {
   });
 }
 
+void ManagerObject::EnableExporter(sdbus::Result<>&& result, std::string name, bool persist) {
+  guarded("EnableExporter", std::move(result), [this, name = std::move(name), persist](const Later<>& later) {
+    finish(later, control_.enable_exporter(name, true, persist));
+  });
+}
+
+void ManagerObject::DisableExporter(sdbus::Result<>&& result, std::string name, bool persist) {
+  guarded("DisableExporter", std::move(result),
+          [this, name = std::move(name), persist](const Later<>& later) {
+            finish(later, control_.enable_exporter(name, false, persist));
+          });
+}
+
 void ManagerObject::FlushExporter(sdbus::Result<>&& result, std::string name) {
   guarded("FlushExporter", std::move(result), [this, name = std::move(name)](const Later<>& later) {
     finish(later, control_.flush_exporter(name));

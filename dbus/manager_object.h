@@ -52,6 +52,8 @@ class ManagerObject final
   void DetachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;
   void ListOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) override;
   void CleanOrphans(sdbus::Result<std::vector<OrphanRow>>&& result) override;
+  void EnableExporter(sdbus::Result<>&& result, std::string name, bool persist) override;
+  void DisableExporter(sdbus::Result<>&& result, std::string name, bool persist) override;
   void FlushExporter(sdbus::Result<>&& result, std::string name) override;
   void Drain(sdbus::Result<>&& result) override;
   void Reload(sdbus::Result<>&& result) override;

@@ -25,6 +25,8 @@ constexpr MemberRight kRights[] = {
     {"DetachInterface", kManageInterfaces},
     {"ListOrphans", kManageInterfaces},
     {"CleanOrphans", kManageInterfaces},
+    {"EnableExporter", kManageExporters},
+    {"DisableExporter", kManageExporters},
     {"FlushExporter", kManageExporters},
     {"Drain", kManageDaemon},
     {"Reload", kReload},

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "daemon/base/assert.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
@@ -67,10 +68,7 @@ Status Collector::start() {
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   if (!timer_ || !wake_ || !epoll_) return errno_error("collector");
 
-  const timespec interval = to_timespec(options_.drain_interval);
-  const itimerspec times{.it_interval = interval, .it_value = interval};
-  if (::timerfd_settime(timer_.get(), 0, &times, nullptr) != 0)
-    return errno_error("collector: set the timer");
+  if (Status set = set_timer(); !set) return forward(std::move(set), "collector");
   for (const auto& [fd, events] : {std::pair<int, std::uint32_t>{timer_.get(), EPOLLIN},
                                    {wake_.get(), EPOLLIN},
                                    {datapath_.evicted_fd(), EPOLLIN | EPOLLET}}) {
@@ -81,8 +79,16 @@ Status Collector::start() {
   return Done{};
 }
 
-CollectorEnd Collector::stop(std::uint64_t deadline_ns) {
+Status Collector::set_timer() {
+  const timespec interval = to_timespec(options_.drain_interval);
+  const itimerspec times{.it_interval = interval, .it_value = interval};
+  if (::timerfd_settime(timer_.get(), 0, &times, nullptr) != 0) return errno_error("set the timer");
+  return Done{};
+}
+
+CollectorEnd Collector::stop(std::uint64_t deadline_ns, FlowsAtEnd flows) {
   if (!thread_.joinable()) return {.drained = drain_all(), .closed = false};
+  flows_at_end_ = flows;
   stop_deadline_ns_ = deadline_ns;
   thread_.request_stop();
   const std::uint64_t one = 1;
@@ -104,12 +110,13 @@ void Collector::run(const std::stop_token& stop) {
         datapath_.consume_evicted(merge_);
       } else if (events[i].data.fd == wake_.get()) {
         read_counter(wake_.get());
+        take_rules();
         serve();
       }
     }
   }
   const bool drained = drain_all();
-  end_ = {.drained = drained, .closed = close_flows()};
+  end_ = {.drained = drained, .closed = flows_at_end_ == FlowsAtEnd::close && close_flows()};
   publish();
 }
 
@@ -186,6 +193,31 @@ Status Collector::ask(CollectorRequest request) {
   const std::uint64_t one = 1;
   static_cast<void>(!::write(wake_.get(), &one, sizeof one));
   return Done{};
+}
+
+void Collector::change(const CollectorRules& rules) {
+  {
+    const std::scoped_lock lock(requests_mutex_);
+    new_rules_ = rules;
+  }
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(wake_.get(), &one, sizeof one));
+}
+
+void Collector::take_rules() {
+  std::optional<CollectorRules> rules;
+  {
+    const std::scoped_lock lock(requests_mutex_);
+    rules.swap(new_rules_);
+  }
+  if (!rules) return;
+  const bool other_pace = rules->options.drain_interval != options_.drain_interval;
+  options_ = rules->options;
+  if (other_pace) {
+    const Status set = set_timer();
+    RHEO_ASSERT(set);  // the timer is one, and the interval in range
+  }
+  table_.set_timeouts(rules->timeouts, monotonic_ns());
 }
 
 /// One drain serves all who asked for one.

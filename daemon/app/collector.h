@@ -30,6 +30,15 @@ struct CollectorOptions {
   std::size_t live_flows = 0;  // how many of the busiest flows to report
 };
 
+/// What of its work can change while it runs.
+struct CollectorRules {
+  CollectorOptions options;
+  FlowTimeouts timeouts;
+};
+
+/// What becomes of the flows in the table when the collector stops.
+enum class FlowsAtEnd : std::uint8_t { close, keep };
+
 /// The collector's numbers after its last drain.
 struct CollectorReport {
   CollectorCounters collector;
@@ -63,10 +72,13 @@ class Collector {
 
   Status start();
 
-  /// After Datapath::detach_all(): the last drains, then every flow is closed as fast as the lanes take the
-  /// records, until `deadline_ns` (CLOCK_MONOTONIC). Waits for that. Without a start() that succeeded, the
-  /// last drains only: the flows stay in the table.
-  CollectorEnd stop(std::uint64_t deadline_ns);
+  /// The last drains, which are the last where Datapath::detach_all() came before; then every flow is closed
+  /// as fast as the lanes take the records, until `deadline_ns` (CLOCK_MONOTONIC). Waits for that. Without a
+  /// start() that succeeded, or with FlowsAtEnd::keep, the drains only: the flows stay in the table.
+  CollectorEnd stop(std::uint64_t deadline_ns, FlowsAtEnd flows = FlowsAtEnd::close);
+
+  /// Other rules from now on, taken over between two drains. Does not wait. Any thread.
+  void change(const CollectorRules& rules);
 
   /// Fails with std::errc::device_or_resource_busy where too much is asked for already. Any thread.
   Status ask(CollectorRequest request);
@@ -82,11 +94,13 @@ class Collector {
   void follow_clock();
   void publish();
   void serve();
+  void take_rules();
+  Status set_timer();
 
   Datapath& datapath_;
   FlowTable& table_;
   const Snapshot<Listeners>& listeners_;
-  const CollectorOptions options_;
+  CollectorOptions options_;
   MergeRows merge_;
 
   CollectorCounters counters_;
@@ -98,8 +112,10 @@ class Collector {
   UniqueFd wake_;  // eventfd: a stop is requested, or something is asked for
   UniqueFd epoll_;
   std::atomic<std::uint64_t> stop_deadline_ns_ = 0;
-  std::mutex requests_mutex_;
+  std::atomic<FlowsAtEnd> flows_at_end_ = FlowsAtEnd::close;
+  std::mutex requests_mutex_;  // also of the rules
   std::vector<CollectorRequest> requests_;
+  std::optional<CollectorRules> new_rules_;
   CollectorEnd end_;  // written before the thread ends, read after it was joined
   std::jthread thread_;
 };

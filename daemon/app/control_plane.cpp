@@ -111,7 +111,22 @@ Status ControlPlane::set_log_level(std::string_view level) {
 Status ControlPlane::reload() {
   Status reloaded = parts_.reload();
   status_.log_level = level_name();
+  look_again();
   return reloaded;
+}
+
+Status ControlPlane::enable_exporter(const std::string& name, bool enabled, bool persist) {
+  Status switched = parts_.enable_exporter(name, enabled, persist);
+  look_again();
+  return switched;
+}
+
+/// Not now: a call of a client is being served, and what fails on its connection would take it away.
+void ControlPlane::look_again() {
+  mailbox_->post([this] {
+    status_.exporters = parts_.lanes.status();
+    tick_bus({});
+  });
 }
 
 Status ControlPlane::flush_exporter(const std::string& name) { return parts_.lanes.flush(name); }

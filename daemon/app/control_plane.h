@@ -38,6 +38,7 @@ struct SteeredParts {
   std::function<Status()> reload;
   std::function<Status(const std::string& name, bool persist)> attach_interface;
   std::function<Status(const std::string& name, bool persist)> detach_interface;
+  std::function<Status(const std::string& name, bool enabled, bool persist)> enable_exporter;
   DaemonStatus fixed;  // what does not change while it runs
 };
 
@@ -66,6 +67,7 @@ class ControlPlane final : public Control {
   Result<UniqueFd> flow_table() const override;
   Status set_log_level(std::string_view level) override;
   Status reload() override;
+  Status enable_exporter(const std::string& name, bool enabled, bool persist) override;
   Status flush_exporter(const std::string& name) override;
   void attach_interface(const std::string& name, bool persist, Changed done) override;
   void detach_interface(const std::string& name, bool persist, Changed done) override;
@@ -77,6 +79,7 @@ class ControlPlane final : public Control {
  private:
   void look_at_interfaces();
   void change_interfaces(std::function<Status()> change, Changed done);
+  void look_again();
   void tick_bus(const std::vector<LossEvent>& events);
 
   SteeredParts parts_;

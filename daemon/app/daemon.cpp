@@ -24,7 +24,7 @@ namespace rheo {
 namespace {
 
 constexpr std::uint64_t kListenersEveryNs = 5 * kNanosecondsPerSecond;
-constexpr std::size_t kLiveFlows = 200;
+constexpr std::uint64_t kSettleUsec = 20'000;
 
 struct CloseLoop {
   void operator()(sd_event* loop) const { ::sd_event_unref(loop); }
@@ -75,12 +75,13 @@ void log_notes(const DatapathNotes& notes) {
     log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
 }
 
-const char* hook_text(const Datapath& datapath) { return datapath.hook() == Hook::tcx ? "tcx" : "clsact"; }
-
-/// Whoever configures nothing wants to see something: a terminal has the live table, the journal nothing.
-bool wants_default_output(const Config& config) {
-  return config.exporters.empty() && ::isatty(STDOUT_FILENO) == 0 && !log::is_journal(STDOUT_FILENO);
+int on_settle(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
+  if (!static_cast<Daemon*>(daemon)->settle()) return 0;
+  ::sd_event_source_set_time_relative(source, kSettleUsec);
+  return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
+
+const char* hook_text(const Datapath& datapath) { return datapath.hook() == Hook::tcx ? "tcx" : "clsact"; }
 
 }  // namespace
 
@@ -105,7 +106,6 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config, const Args& 
 Daemon::Daemon(const Config& config, Args args, RunDirectory directory, PinLock pin_lock)
     : config_(config),
       args_(std::move(args)),
-      log_level_(config.daemon.log_level),
       directory_(std::move(directory)),
       pin_lock_(std::move(pin_lock)),
       service_(static_cast<std::uint64_t>(config.datapath.drain_interval.count())) {}
@@ -125,10 +125,8 @@ Status Daemon::build() {
                *table_->file().set_aside() + "; starting with an empty table");
   if (auto loaded = load_datapath(); !loaded) return loaded;
 
-  Config config = config_;
-  if (wants_default_output(config_)) config.exporters.json["stdout"] = {.path = "-"};
-  auto lanes =
-      Lanes::start(config, table_->outbox(), {.links = links_, .metering = metering_, .host = listeners_});
+  auto lanes = Lanes::start(exporters(), table_->outbox(),
+                            {.links = links_, .metering = metering_, .host = listeners_});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
   return meter();
@@ -161,10 +159,7 @@ void Daemon::drain_outdated(Datapath& outdated) {
 }
 
 Status Daemon::meter() {
-  const bool live = config_.exporters.empty() && ::isatty(STDOUT_FILENO) != 0;
-  collector_.emplace(*datapath_, *table_, listeners_,
-                     CollectorOptions{.drain_interval = config_.datapath.drain_interval,
-                                      .live_flows = live ? kLiveFlows : 0});
+  collector_.emplace(*datapath_, *table_, listeners_, collector_rules().options);
   collector_->take_leftovers();
   if (auto attached = interfaces_->start(*datapath_); !attached) return attached;
   log_notes(datapath_->remove_orphans());
@@ -177,7 +172,7 @@ Status Daemon::meter() {
                          hook_text(*datapath_),
                          names.empty() ? "none is wanted now" : fmt::format("{}", fmt::join(names, ", "))),
              log::repeated("RHEO_INTERFACE", names));
-  if (live) live_.emplace();
+  if (wants_live_table()) live_.emplace();
   ::sd_notify(0, "READY=1");
   return Done{};
 }
@@ -202,6 +197,8 @@ Status Daemon::run_loop() {
   if (result >= 0) result = ::sd_event_add_signal(raw, nullptr, SIGUSR1, on_print, this);
   if (result >= 0)
     result = ::sd_event_add_time_relative(raw, nullptr, CLOCK_MONOTONIC, 1'000'000, 0, on_timer, this);
+  if (result >= 0)
+    result = ::sd_event_add_time_relative(raw, &settling_, CLOCK_MONOTONIC, 0, 0, on_settle, this);
   if (result >= 0) result = ::sd_event_add_io(raw, nullptr, interfaces_->fd(), EPOLLIN, on_link_change, this);
   if (result < 0) return loop_error(result);
   auto control = make_control(raw);
@@ -211,6 +208,7 @@ Status Daemon::run_loop() {
   result = ::sd_event_loop(raw);
   control_->say_stopping();
   control_.reset();
+  settling_ = ::sd_event_source_unref(settling_);
   return result < 0 ? loop_error(result) : Status(Done{});
 }
 
@@ -220,7 +218,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
   fixed.state = "running";
   fixed.config_path = args_.config_path.value_or(kDefaultConfigPath);
   fixed.started_at_ns = realtime_ns();
-  fixed.kernel_mode = datapath_->hook() == Hook::tcx ? "tcx" : "clsact";
+  fixed.kernel_mode = hook_text(*datapath_);
   return ControlPlane::start(
       loop, {.links = links_,
              .listeners = listeners_,
@@ -234,6 +232,8 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
                                         bool persist) { return attach_interface(name, persist); },
              .detach_interface = [this](const std::string& name,
                                         bool persist) { return detach_interface(name, persist); },
+             .enable_exporter = [this](const std::string& name, bool enabled,
+                                       bool persist) { return enable_exporter(name, enabled, persist); },
              .fixed = std::move(fixed)});
 }
 
@@ -332,23 +332,6 @@ void Daemon::refresh_listeners() {
                {log::errno_field(listeners.error())});
   listeners_failing_ = failed;
   if (!failed) listeners_.publish(*std::move(listeners));
-}
-
-Status Daemon::reload() {
-  log::info("reopening the files");
-  lanes_->reopen();
-  const ReadSettings wanted = read_settings(args_);
-  if (!wanted.complaints.empty())
-    return failure(fmt::format("{}", fmt::join(wanted.complaints, "\n")), std::errc::bad_message);
-  if (const auto sections = sections_for_restart(config_, wanted.config); !sections.empty())
-    return failure(fmt::format("{}: changed, and takes a restart; all settings stay as they are",
-                               fmt::join(sections, ", ")),
-                   std::errc::operation_not_supported);
-  if (wanted.config.daemon.log_level != log_level_) {
-    log_level_ = wanted.config.daemon.log_level;
-    log::set_threshold(threshold_of(log_level_));
-  }
-  return Done{};
 }
 
 DaemonCounters Daemon::counters() const {

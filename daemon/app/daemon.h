@@ -2,6 +2,7 @@
 // Daemon: everything that meters a live host, in the order in which it is built and torn down. Main thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "daemon/app/args.h"
 #include "daemon/app/collector.h"
 #include "daemon/app/control_plane.h"
+#include "daemon/app/exporter_spec.h"
 #include "daemon/app/lanes.h"
 #include "daemon/app/link_follower.h"
 #include "daemon/app/live_table.h"
@@ -22,6 +24,9 @@
 #include "daemon/datapath/datapath.h"
 #include "daemon/datapath/pin_lock.h"
 #include "daemon/flow/flow_table.h"
+
+struct sd_event;
+struct sd_event_source;
 
 namespace rheo {
 
@@ -39,10 +44,19 @@ class Daemon {
 
   void print_counters() const;
 
-  /// Opens the exporters' files again, reads the settings again, and takes over what can change while it
-  /// runs: the level of the log. With a mistake, or another difference, everything stays as it is and the
-  /// error says so: std::errc::bad_message, every mistake on a line, or std::errc::operation_not_supported.
+  /// Opens the exporters' files again, reads the settings again, and applies the difference; what did not
+  /// change is not touched. With a mistake, or a difference that takes a restart, everything stays as it is
+  /// and the error says so: std::errc::bad_message, every mistake on a line, or
+  /// std::errc::operation_not_supported, the keys.
   Status reload();
+
+  /// Until the settings say otherwise, or the next start; with `persist` the settings say so from now on. No
+  /// such exporter is std::errc::no_such_file_or_directory. With an error nothing changes.
+  Status enable_exporter(const std::string& name, bool enabled, bool persist);
+
+  /// Goes on with changes of exporters; true while there is something left to wait for.
+  bool settle() { return lanes_->work(); }
+
   void on_tick();
   void on_links();
 
@@ -56,6 +70,12 @@ class Daemon {
   void refresh_listeners();
   void publish_metering(const DaemonCounters& counters);
   DaemonCounters counters() const;
+  Status read_again();
+  void apply(Config wanted, InterfaceChooser chooser);
+  void follow_exporters();
+  std::vector<ExporterSpec> exporters() const;
+  CollectorRules collector_rules() const;
+  bool wants_live_table() const;
 
   Status attach_interface(const std::string& name, bool persist);
   Status detach_interface(const std::string& name, bool persist);
@@ -64,9 +84,9 @@ class Daemon {
 
   Result<std::unique_ptr<ControlPlane>> make_control(sd_event* loop);
 
-  Config config_;  // as read; with what was changed to last
+  Config config_;  // as last read, or changed to last
   const Args args_;
-  LogLevel log_level_;  // as the settings last had it
+  std::map<std::string, bool> switched_;  // exporters enabled or disabled until the next start
   RunDirectory directory_;
   PinLock pin_lock_;
   Snapshot<LinkTable> links_;
@@ -78,13 +98,14 @@ class Daemon {
   // Built top to bottom, torn down bottom to top. The tap opens last and closes first: whatever was counted
   // still finds its way out.
   std::unique_ptr<FlowTable> table_;
-  std::optional<Lanes> lanes_;
+  std::unique_ptr<Lanes> lanes_;
   std::unique_ptr<Datapath> datapath_;
   std::optional<Collector> collector_;
   std::unique_ptr<LinkFollower> interfaces_;
   std::optional<LossWatch> losses_;
   std::optional<LiveTable> live_;
   ServiceState service_;
+  sd_event_source* settling_ = nullptr;          // the main loop's; calls settle() soon
   std::unique_ptr<ControlPlane> control_;        // while the main loop runs
   std::optional<DaemonCounters> last_counters_;  // once everything has stopped
 };

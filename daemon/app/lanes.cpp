@@ -4,188 +4,220 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
-#include "daemon/app/otlp_settings.h"
-#include "daemon/app/settings.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "export/ipfix/ipfix_exporter.h"
-#include "export/json/json_exporter.h"
 
 namespace rheo {
-
 namespace {
 
-std::string json_lane(const std::string& name) { return "json." + name; }
-std::string ipfix_lane(const std::string& name) { return "ipfix." + name; }
-std::string otlp_lane(const std::string& name) { return "otlp." + name; }
-
-/// A batch that waits to be full must not fill the queue.
-std::size_t batch_size(std::uint64_t configured, std::uint64_t queue, const Outbox& outbox) {
-  return std::min(configured, outbox.queue_of(queue) / 2);
+ExporterState state_of(const Lane* lane, bool ending, bool enabled) {
+  if (ending) return ExporterState::stopping;
+  if (lane == nullptr) return enabled ? ExporterState::failing : ExporterState::disabled;
+  return lane->failing() ? ExporterState::failing : ExporterState::running;
 }
 
-/// A batch takes a second at most of the pace that it is sent at, so that a stop need not wait longer.
-std::uint32_t ipfix_batch_size(const IpfixExportConfig& config) {
-  if (config.rate_limit == 0) return config.max_batch_size;
-  const std::uint32_t data_records = config.biflow == BiflowChoice::split ? 2 : 1;  // of a record, at most
-  return std::clamp(config.rate_limit / data_records, 1U, config.max_batch_size);
-}
-
-void retire_lanes(const ExportConfig& config, Outbox& outbox) {
-  std::vector<std::string> names;
-  for (const auto& [name, json] : config.json) names.push_back(json_lane(name));
-  for (const auto& [name, ipfix] : config.ipfix) names.push_back(ipfix_lane(name));
-  for (const auto& [name, otlp] : config.otlp) names.push_back(otlp_lane(name));
-  for (const RetiredLane& lane : outbox.retire_lanes(names)) {
-    if (lane.records > 0)
-      log::write(
-          log::Priority::warning, log::kExporterDropped,
-          fmt::format("exporter {}: not configured any more, {} records that it had not sent are dropped",
-                      lane.name, lane.records),
-          {{"RHEO_EXPORTER", lane.name}});
-  }
-}
-
-Result<std::unique_ptr<IpfixExporter>> make_ipfix(const IpfixExportConfig& config,
-                                                  std::uint16_t community_id_seed,
-                                                  const ExporterSources& sources) {
-  auto options = ipfix_options(config, community_id_seed, sources.links, sources.metering);
-  if (!options) return forward(std::move(options));
-  return IpfixExporter::create(*options);
-}
-
-Result<std::unique_ptr<OtlpExporter>> make_otlp(const OtlpExportConfig& exporter, const Config& config,
-                                                const ExporterSources& sources, const std::string& spool) {
-  const OtlpContext context{.resource = config.resource,
-                            .community_id_seed = config.flow.community_id_seed,
-                            .links = sources.links,
-                            .host = sources.host,
-                            .metering = sources.metering};
-  auto options = otlp_options(exporter, context, environment_variable);
-  if (!options) return forward(std::move(options));
-  options->spool = {.folder = spool, .limit = exporter.spool};
-  return OtlpExporter::create(*options);
+void wait_for(const Lane& lane, std::uint64_t deadline_ns) {
+  while (!lane.finished() && monotonic_ns() < deadline_ns)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 }  // namespace
 
-std::vector<std::string> exporter_complaints(const Config& config) {
-  const Snapshot<LinkTable> no_links;
-  const Snapshot<MeteringCounters> no_counters;
-  const Snapshot<Listeners> no_host;
-  const ExporterSources sources{.links = no_links, .metering = no_counters, .host = no_host};
-  std::vector<std::string> complaints;
-  for (const auto& [name, ipfix] : config.exporters.ipfix) {
-    if (const auto made = make_ipfix(ipfix, 0, sources); !made)
-      complaints.push_back("export.ipfix." + name + ": " + made.error().what);
-  }
-  for (const auto& [name, otlp] : config.exporters.otlp) {
-    if (const auto made = make_otlp(otlp, config, sources, ""); !made)
-      complaints.push_back("export.otlp." + name + ": " + made.error().what);
-  }
-  return complaints;
-}
-
-Result<Lanes> Lanes::start(const Config& config, Outbox& outbox, const ExporterSources& sources) {
-  const std::uint16_t community_id_seed = config.flow.community_id_seed;
-  retire_lanes(config.exporters, outbox);
-  Lanes lanes;
-  for (const auto& [name, json] : config.exporters.json) {
-    Status started = lanes.start_json(json_lane(name), json, community_id_seed, outbox, sources);
-    if (!started) return forward(std::move(started), "export");
-  }
-  for (const auto& [name, ipfix] : config.exporters.ipfix) {
-    Status started = lanes.start_ipfix(ipfix_lane(name), ipfix, community_id_seed, outbox, sources);
-    if (!started) return forward(std::move(started), "export");
-  }
-  for (const auto& [name, otlp] : config.exporters.otlp) {
-    Status started = lanes.start_otlp(otlp_lane(name), otlp, config, outbox, sources);
-    if (!started) return forward(std::move(started), "export");
+Result<std::unique_ptr<Lanes>> Lanes::start(const std::vector<ExporterSpec>& specs, Outbox& outbox,
+                                            const ExporterSources& sources) {
+  auto lanes = std::make_unique<Lanes>(outbox, sources);
+  for (const ExporterSpec& spec : specs) lanes->seats_[spec.name].spec = spec;
+  lanes->retire_others();
+  for (auto& [name, seat] : lanes->seats_) {
+    if (!seat.active()) continue;
+    if (Status started = lanes->start_lane(seat); !started) return forward(std::move(started), "export");
   }
   return lanes;
 }
 
-Status Lanes::start_json(const std::string& name, const JsonExportConfig& config,
-                         std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
-  auto cursor = outbox.open_cursor(name, config.queue);
+void Lanes::follow(const std::vector<ExporterSpec>& specs, std::uint64_t deadline_ns) {
+  for (auto& [name, seat] : seats_) {
+    if (std::ranges::find(specs, name, &ExporterSpec::name) != specs.end()) continue;
+    if (!std::exchange(seat.wanted, false)) continue;
+    seat.flush_by_ns = deadline_ns;
+    leave(seat, deadline_ns);
+  }
+  for (const ExporterSpec& spec : specs) want(spec, deadline_ns);
+  work();
+}
+
+void Lanes::want(const ExporterSpec& spec, std::uint64_t deadline_ns) {
+  Seat& seat = seats_[spec.name];
+  const bool same = seat.wanted && seat.spec == spec;
+  seat.wanted = true;
+  seat.spec = spec;
+  if (same) return;
+  seat.flush_by_ns = seat.active() ? monotonic_ns() : deadline_ns;
+  leave(seat, seat.flush_by_ns);
+}
+
+void Lanes::leave(Seat& seat, std::uint64_t deadline_ns) {
+  if (!seat.lane) return;
+  seat.ending = true;
+  seat.lane->request_stop(deadline_ns);
+}
+
+bool Lanes::work() {
+  for (auto& [name, seat] : seats_) {
+    if (!seat.ending || !seat.lane->finished()) continue;
+    finish(seat);
+    // It was to make room for its successor, but none is wanted any more.
+    if (!seat.active() && monotonic_ns() < seat.flush_by_ns) empty(seat, seat.flush_by_ns);
+  }
+  retire_others();
+  bool waiting = false;
+  for (auto& [name, seat] : seats_) {
+    if (seat.active() && !seat.lane) start_or_complain(seat);
+    waiting = waiting || seat.ending || (seat.active() && !seat.lane);
+  }
+  return waiting;
+}
+
+void Lanes::finish(Seat& seat) {
+  seat.past = counters_of(seat);
+  seat.lane.reset();
+  seat.ending = false;
+}
+
+/// Another lane for what the last one left.
+void Lanes::empty(Seat& seat, std::uint64_t deadline_ns) {
+  if (seat.past.records_pending == 0) return;
+  if (start_lane(seat)) leave(seat, deadline_ns);
+}
+
+/// The places in the outbox of who has no lane and gets none.
+void Lanes::retire_others() {
+  std::vector<std::string> names;
+  for (const auto& [name, seat] : seats_) {
+    if (seat.lane || seat.active()) names.push_back(name);
+  }
+  for (const RetiredLane& lane : outbox_.retire_lanes(names)) {
+    const auto [entry, unknown] = seats_.try_emplace(lane.name);
+    Seat& seat = entry->second;
+    if (unknown) {
+      seat.spec.name = lane.name;
+      seat.wanted = false;
+    }
+    seat.past.records_pending = 0;
+    if (lane.left.records == 0) continue;
+    seat.past.records_lost += lane.left.records;
+    seat.past.lost += lane.left.counts;
+    log::write(log::Priority::warning, log::kExporterDropped,
+               fmt::format("{}: {}; {} records that it had not sent are lost, and counted", lane.name,
+                           seat.wanted ? "disabled" : "not configured any more", lane.left.records),
+               {{"RHEO_EXPORTER", lane.name}});
+  }
+}
+
+bool Lanes::is_taken(const std::string& output) const {
+  return std::ranges::any_of(
+      seats_, [&](const auto& entry) { return entry.second.lane && entry.second.output == output; });
+}
+
+Status Lanes::start_lane(Seat& seat) {
+  auto exporter = make_exporter(seat.spec, sources_);
+  if (!exporter) return forward(std::move(exporter), seat.spec.name);
+  auto cursor = outbox_.open_cursor(seat.spec.name, seat.spec.queue());
   if (!cursor) return forward(std::move(cursor));
-  auto exporter = std::make_unique<JsonExporter>(JsonExporterOptions{
-      .path = config.path, .links = sources.links, .community_id_seed = community_id_seed});
-  lanes_.push_back(std::make_unique<Lane>(
-      *std::move(cursor), std::move(exporter),
-      LaneOptions{.name = name,
-                  .max_batch_size = batch_size(config.max_batch_size, config.queue, outbox),
-                  .max_batch_interval = config.max_batch_interval}));
+  // What is in the cursor's place already was counted for the lane before, too.
+  const RecordLosses known = seat.past.name.empty() ? RecordLosses{} : (*cursor)->losses();
+  seat.past.records_lost -= std::min(known.records, seat.past.records_lost);
+  seat.past.lost = seat.past.lost - known.counts;
+  seat.past.name = seat.spec.name;
+  seat.output = seat.spec.output();
+  seat.complaint.clear();
+  seat.lane = std::make_unique<Lane>(*std::move(cursor), *std::move(exporter),
+                                     lane_options(seat.spec, outbox_.queue_of(seat.spec.queue())));
   return Done{};
 }
 
-Status Lanes::start_ipfix(const std::string& name, const IpfixExportConfig& config,
-                          std::uint16_t community_id_seed, Outbox& outbox, const ExporterSources& sources) {
-  auto exporter = make_ipfix(config, community_id_seed, sources);
-  if (!exporter) return forward(std::move(exporter), name);
-  auto cursor = outbox.open_cursor(name, config.queue);
-  if (!cursor) return forward(std::move(cursor));
-  lanes_.push_back(std::make_unique<Lane>(
-      *std::move(cursor), *std::move(exporter),
-      LaneOptions{.name = name,
-                  .max_batch_size = batch_size(ipfix_batch_size(config), config.queue, outbox),
-                  .max_batch_interval = config.max_batch_interval}));
-  return Done{};
+/// An output passes from one exporter to the next when the first has closed it.
+void Lanes::start_or_complain(Seat& seat) {
+  if (is_taken(seat.spec.output())) return;
+  const Status started = start_lane(seat);
+  if (started || started.error().what == seat.complaint) return;
+  seat.complaint = started.error().what;
+  log::write(log::Priority::error, log::kExporterFailed,
+             fmt::format("export: {}; trying again", seat.complaint), {{"RHEO_EXPORTER", seat.spec.name}});
 }
 
-Status Lanes::start_otlp(const std::string& name, const OtlpExportConfig& exporter, const Config& config,
-                         Outbox& outbox, const ExporterSources& sources) {
-  const std::string spool = config.daemon.state_directory + "/spool/" + name;
-  auto made = make_otlp(exporter, config, sources, spool);
-  if (!made) return forward(std::move(made), name);
-  auto cursor = outbox.open_cursor(name, exporter.max_queue_size);
-  if (!cursor) return forward(std::move(cursor));
-  lanes_.push_back(std::make_unique<Lane>(
-      *std::move(cursor), *std::move(made),
-      LaneOptions{.name = name,
-                  .max_batch_size = batch_size(exporter.max_batch_size, exporter.max_queue_size, outbox),
-                  .batches_at_once = exporter.max_concurrent_exports,
-                  .max_batch_interval = exporter.max_batch_interval}));
-  return Done{};
+LaneCounters Lanes::counters_of(const Seat& seat) const {
+  LaneCounters total = seat.past;
+  total.name = seat.spec.name;
+  if (!seat.lane) return total;
+  const LaneCounters now = seat.lane->counters();
+  total.records_sent += now.records_sent;
+  total.writes_failed += now.writes_failed;
+  total.records_pending = now.records_pending;
+  total.records_lost += now.records_lost;
+  total.records_rejected += now.records_rejected;
+  total.records_spooled = now.records_spooled;
+  total.lost += now.lost;
+  return total;
 }
 
 std::vector<LaneCounters> Lanes::counters() const {
   std::vector<LaneCounters> counters;
-  for (const auto& lane : lanes_) counters.push_back(lane->counters());
+  for (const auto& [name, seat] : seats_) counters.push_back(counters_of(seat));
   return counters;
 }
 
 void Lanes::reopen() {
-  for (const auto& lane : lanes_) lane->reopen();
+  for (const auto& [name, seat] : seats_)
+    if (seat.lane) seat.lane->reopen();
 }
 
 std::vector<ExporterStatus> Lanes::status() const {
   std::vector<ExporterStatus> status;
-  for (const auto& lane : lanes_) {
-    LaneCounters counted = lane->counters();
-    status.push_back({.name = counted.name, .failing = lane->failing(), .counters = counted});
+  for (const auto& [name, seat] : seats_) {
+    if (!seat.wanted && !seat.ending) continue;
+    status.push_back({.name = name,
+                      .state = state_of(seat.lane.get(), seat.ending, seat.spec.enabled()),
+                      .counters = counters_of(seat)});
   }
   return status;
 }
 
 Status Lanes::flush(const std::string& name) {
-  for (const auto& lane : lanes_) {
-    if (lane->counters().name != name) continue;
-    lane->flush();
-    return Done{};
-  }
-  return failure("no exporter has this name; ListExporters has the names",
-                 std::errc::no_such_file_or_directory);
+  const auto found = seats_.find(name);
+  if (found == seats_.end() || !found->second.wanted)
+    return failure("no exporter has this name; ListExporters has the names",
+                   std::errc::no_such_file_or_directory);
+  if (!found->second.lane) return failure("this exporter is disabled: nothing waits for it");
+  found->second.lane->flush();
+  return Done{};
 }
 
 std::vector<LaneCounters> Lanes::stop(std::uint64_t deadline_ns) {
-  for (const auto& lane : lanes_) lane->request_stop(deadline_ns);
-  for (const auto& lane : lanes_) {
-    while (!lane->finished()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::vector<Seat*> ended_early;
+  for (auto& [name, seat] : seats_) {
+    if (seat.ending)
+      ended_early.push_back(&seat);
+    else
+      leave(seat, deadline_ns);
   }
-  auto last = counters();
-  lanes_.clear();
-  return last;
+  for (Seat* const seat : ended_early) {
+    wait_for(*seat->lane, deadline_ns);
+    if (!seat->lane->finished()) continue;
+    finish(*seat);
+    const std::uint64_t until_ns = seat->active() ? deadline_ns : std::min(deadline_ns, seat->flush_by_ns);
+    if (monotonic_ns() < until_ns) empty(*seat, until_ns);
+  }
+  for (auto& [name, seat] : seats_) {
+    if (seat.lane) wait_for(*seat.lane, UINT64_MAX);  // their own deadline ends them
+  }
+  for (auto& [name, seat] : seats_) {
+    if (seat.lane) finish(seat);
+  }
+  retire_others();
+  return counters();
 }
 
 }  // namespace rheo

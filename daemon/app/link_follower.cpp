@@ -84,6 +84,12 @@ void LinkFollower::work() {
   arm(more);
 }
 
+void LinkFollower::follow(InterfaceChooser chooser) {
+  chooser_ = std::move(chooser);
+  choose();
+  work();
+}
+
 void LinkFollower::read_changes() {
   const LinkTable before = watcher_.links();
   const auto changes = watcher_.read();

@@ -38,6 +38,9 @@ class LinkFollower {
   /// Takes in changes, attaches and detaches for at most some 200 ms; what is left makes fd() readable again.
   void work();
 
+  /// Other interfaces are wanted from now on: attaches and detaches the difference, as work() does.
+  void follow(InterfaceChooser chooser);
+
   /// Attaches nothing any more.
   void stop() { datapath_ = nullptr; }
 
@@ -91,7 +94,7 @@ class LinkFollower {
   void report_changes();
   void arm(bool more);
 
-  const InterfaceChooser chooser_;
+  InterfaceChooser chooser_;
   LinkWatcher watcher_;
   Snapshot<LinkTable>& links_;
   Datapath* datapath_ = nullptr;

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "daemon/app/lanes.h"
+#include "daemon/app/exporter_spec.h"
 #include "daemon/config/load_config.h"
 
 namespace rheo {
@@ -26,18 +26,30 @@ ReadSettings read_settings(const Args& args) {
   return read;
 }
 
-std::vector<std::string> sections_for_restart(const Config& running, const Config& wanted) {
-  DaemonConfig daemon = wanted.daemon;
-  daemon.log_level = running.daemon.log_level;
-  const std::pair<const char*, bool> sections[] = {{"[daemon]", daemon == running.daemon},
-                                                   {"[interfaces]", wanted.interfaces == running.interfaces},
-                                                   {"[datapath]", wanted.datapath == running.datapath},
-                                                   {"[tunnels]", wanted.tunnels == running.tunnels},
-                                                   {"[flow]", wanted.flow == running.flow},
-                                                   {"[resource]", wanted.resource == running.resource},
-                                                   {"[export]", wanted.exporters == running.exporters}};
+std::vector<std::string> keys_for_restart(const Config& running, const Config& wanted) {
+  const DaemonConfig& daemon = running.daemon;
+  const DatapathConfig& datapath = running.datapath;
+  const TunnelsConfig& tunnels = running.tunnels;
+  const FlowConfig& flow = running.flow;
+  const std::pair<const char*, bool> keys[] = {
+      {"daemon.run_directory", wanted.daemon.run_directory == daemon.run_directory},
+      {"daemon.pin_directory", wanted.daemon.pin_directory == daemon.pin_directory},
+      {"daemon.state_directory", wanted.daemon.state_directory == daemon.state_directory},
+      {"datapath.hook", wanted.datapath.hook == datapath.hook},
+      {"datapath.tcx_order", wanted.datapath.tcx_order == datapath.tcx_order},
+      {"datapath.tc_priority", wanted.datapath.tc_priority == datapath.tc_priority},
+      {"datapath.flow_cache_rows", wanted.datapath.flow_cache_rows == datapath.flow_cache_rows},
+      {"datapath.evicted_ring", wanted.datapath.evicted_ring == datapath.evicted_ring},
+      {"datapath.fragments", wanted.datapath.fragments == datapath.fragments},
+      {"tunnels.vxlan_ports", wanted.tunnels.vxlan_ports == tunnels.vxlan_ports},
+      {"tunnels.geneve_ports", wanted.tunnels.geneve_ports == tunnels.geneve_ports},
+      {"tunnels.wireguard_ports", wanted.tunnels.wireguard_ports == tunnels.wireguard_ports},
+      {"tunnels.gre", wanted.tunnels.gre == tunnels.gre},
+      {"tunnels.ipip", wanted.tunnels.ipip == tunnels.ipip},
+      {"flow.max_flows", wanted.flow.max_flows == flow.max_flows},
+      {"flow.outbox_records", wanted.flow.outbox_records == flow.outbox_records}};
   std::vector<std::string> different;
-  for (const auto& [name, same] : sections) {
+  for (const auto& [name, same] : keys) {
     if (!same) different.emplace_back(name);
   }
   return different;

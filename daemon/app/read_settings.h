@@ -18,7 +18,8 @@ struct ReadSettings {
 
 ReadSettings read_settings(const Args& args);
 
-/// The sections in which `wanted` differs from what runs and that a running rheod cannot change: "[flow]", ….
-std::vector<std::string> sections_for_restart(const Config& running, const Config& wanted);
+/// The keys in which `wanted` differs from what runs and that a running rheod cannot change:
+/// "flow.max_flows", …, as rheo.toml(5) names them.
+std::vector<std::string> keys_for_restart(const Config& running, const Config& wanted);
 
 }  // namespace rheo

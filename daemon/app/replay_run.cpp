@@ -112,8 +112,8 @@ Status run_replay(const std::string& path, const Config& config) {
     otlp.spool = 0;  // that is the daemon's
     otlp.metrics_interval = {};
   }
-  auto lanes =
-      Lanes::start(settings, (*table)->outbox(), {.links = links, .metering = metering, .host = no_host});
+  auto lanes = Lanes::start(exporter_specs(settings), (*table)->outbox(),
+                            {.links = links, .metering = metering, .host = no_host});
   if (!lanes) return forward(std::move(lanes));
 
   Status status = run.meter(*replay, links, metering);
@@ -121,7 +121,7 @@ Status run_replay(const std::string& path, const Config& config) {
   DaemonCounters counters{
       .datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}, .links = {}};
   counters.lanes =
-      lanes->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
+      (*lanes)->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
   counters.table = (*table)->counters();
   log_counters(counters);
   if (status && counters.table.outbox_pending > 0) return run.stuck();

@@ -26,13 +26,24 @@ std::string counted(std::uint64_t number, const char* what) {
 
 std::string service_status(const DaemonStatus& status) {
   const auto metered = std::ranges::count_if(status.interfaces, &InterfaceStatus::metered);
+  const auto disabled = std::ranges::count(status.exporters, ExporterState::disabled, &ExporterStatus::state);
   return fmt::format("metering {}, {}, {}", counted(static_cast<std::uint64_t>(metered), "interface"),
-                     counted(status.active_flows, "flow"), counted(status.exporters.size(), "exporter"));
+                     counted(status.active_flows, "flow"),
+                     counted(status.exporters.size() - static_cast<std::uint64_t>(disabled), "exporter"));
 }
 
 ServiceState::ServiceState(std::uint64_t drain_interval_ns) : drain_interval_ns_(drain_interval_ns) {
   std::uint64_t usec = 0;
   if (::sd_watchdog_enabled(0, &usec) > 0) watchdog_ns_ = usec * 1'000;
+}
+
+void ServiceState::say_reloading() {
+  ::sd_notify(0, fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_ns() / 1'000).c_str());
+}
+
+void ServiceState::say_reloaded(std::uint64_t drain_interval_ns) {
+  drain_interval_ns_ = drain_interval_ns;
+  ::sd_notify(0, "READY=1");
 }
 
 void ServiceState::tick(const DaemonStatus& status, std::uint64_t drained_at_ns) {

@@ -18,6 +18,10 @@ class ServiceState {
   /// `drain_interval_ns`: how often the collector shows a sign of life at least.
   explicit ServiceState(std::uint64_t drain_interval_ns);
 
+  /// Around a reload, also one that changes nothing.
+  void say_reloading();
+  void say_reloaded(std::uint64_t drain_interval_ns);
+
   /// Once a second. `drained_at_ns` is CLOCK_MONOTONIC of the collector's last drain.
   void tick(const DaemonStatus& status, std::uint64_t drained_at_ns);
 

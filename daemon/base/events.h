@@ -27,6 +27,7 @@ inline constexpr Event kRecordsLost{"1c373e9216b8c3a1bf1a192eb37b35ee"};
 inline constexpr Event kRecordsKept{"06bb1151c04487c0ad495d0985ef770c"};
 inline constexpr Event kExporterNotice{"39e5ff4cae21153b6173b3e64bab3e6b"};
 inline constexpr Event kExporterDropped{"b2c93f83951cada09f0345e722b19448"};
+inline constexpr Event kExporterSwitched{"9682507d14cc43edacfd8501431acb5c"};
 inline constexpr Event kConfigMistake{"6d0dde3b438e43608ffd5fe8f34f21e6"};
 inline constexpr Event kReloadRefused{"bfa19ef1ea683f23332d4b0267d27079"};
 inline constexpr Event kStartFailed{"53baa6dc325caf29197c165bc0777e41"};

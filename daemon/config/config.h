@@ -79,6 +79,7 @@ struct JsonExportConfig {
   std::uint32_t queue = 0;  // records; 0: the whole outbox
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(1);
+  bool enabled = true;
   friend bool operator==(const JsonExportConfig&, const JsonExportConfig&) = default;
 };
 
@@ -107,6 +108,7 @@ struct IpfixExportConfig {
   std::uint32_t queue = 0;  // records; 0: the whole outbox
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(1);
+  bool enabled = true;
   friend bool operator==(const IpfixExportConfig&, const IpfixExportConfig&) = default;
 };
 
@@ -140,6 +142,7 @@ struct OtlpExportConfig {
   std::uint32_t max_batch_size = 1'024;
   Duration max_batch_interval = std::chrono::seconds(2);
   std::uint32_t max_concurrent_exports = 1;
+  bool enabled = true;
   friend bool operator==(const OtlpExportConfig&, const OtlpExportConfig&) = default;
 };
 

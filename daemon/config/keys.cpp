@@ -253,6 +253,7 @@ const Keys<FlowConfig>& flow_keys() {
 
 const Keys<JsonExportConfig>& json_export_keys() {
   static const Keys<JsonExportConfig> keys = {
+      {"enabled", on_off(&JsonExportConfig::enabled)},
       {"path", output(&JsonExportConfig::path)},
       {"queue", number(&JsonExportConfig::queue, 0, kMaxOutbox)},
       {"max_batch_size", number(&JsonExportConfig::max_batch_size, 1, 65'536)},
@@ -264,6 +265,7 @@ const Keys<JsonExportConfig>& json_export_keys() {
 const Keys<IpfixExportConfig>& ipfix_export_keys() {
   using C = IpfixExportConfig;
   static const Keys<C> keys = {
+      {"enabled", on_off(&C::enabled)},
       {"endpoint", endpoint(&C::endpoint)},
       {"observation_domain", number(&C::observation_domain, 0, 4'294'967'295)},
       {"biflow", word(&C::biflow, kBiflows)},
@@ -295,6 +297,7 @@ const Keys<IpfixExportConfig>& ipfix_export_keys() {
 const Keys<OtlpExportConfig>& otlp_export_keys() {
   using C = OtlpExportConfig;
   static const Keys<C> keys = {
+      {"enabled", on_off(&C::enabled)},
       {"endpoint", otlp_endpoint(&C::endpoint), true},
       {"protocol", word(&C::protocol, kOtlpProtocols)},
       {"compression", word(&C::compression, kCompressions)},

@@ -20,6 +20,7 @@ struct FlowTimeouts {
   std::uint64_t tcp_fin_ns;
   std::uint64_t tcp_rst_ns;
   std::uint64_t udp_ns;
+  friend bool operator==(const FlowTimeouts&, const FlowTimeouts&) = default;
 };
 
 struct Initiator {

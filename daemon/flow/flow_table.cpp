@@ -69,6 +69,14 @@ void FlowTable::rebuild(std::uint64_t now_ns) {
   }
 }
 
+void FlowTable::set_timeouts(const FlowTimeouts& timeouts, std::uint64_t now_ns) {
+  timeouts_ = timeouts;
+  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    if (state(i).flow_id != 0) wheel_->schedule(i, deadline(state(i), now_ns));
+  }
+}
+
 /// When to look at the entry again. Without a window there is nothing to cut: the next one opens after
 /// `now_ns`.
 std::uint64_t FlowTable::deadline(const EntryState& entry, std::uint64_t now_ns) const {

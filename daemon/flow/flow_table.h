@@ -60,6 +60,9 @@ class FlowTable {
   void set_clock_offset(std::int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
   void set_listeners(std::shared_ptr<const Listeners> listeners) { listeners_ = std::move(listeners); }
 
+  /// Holds for the flows that are there, too: each is looked at by its new deadline. After recover().
+  void set_timeouts(const FlowTimeouts& timeouts, std::uint64_t now_ns);
+
   /// "recent" counts of live flows start again; viewers of the file hear that a drain begins.
   void begin_drain();
 

@@ -19,11 +19,14 @@ std::atomic_ref<std::uint64_t> word(std::uint64_t& value) { return std::atomic_r
 /// The words of a record in the ring, which a writer and readers touch at the same time.
 std::uint64_t* words_of(FlowRecord& record) { return reinterpret_cast<std::uint64_t*>(&record); }
 
-LaneSlot* find_lane(const TableFile& file, std::string_view name) {
-  for (std::size_t i = 0; i < kMaxLanes; ++i) {
-    if (std::string_view(file.lane(i).name) == name) return &file.lane(i);
-  }
-  return nullptr;
+/// The first byte of a name makes the slot used, and is looked at by the collector.
+std::atomic_ref<char> used(LaneSlot& slot) { return std::atomic_ref<char>(slot.name[0]); }
+
+/// kMaxLanes: there is none.
+std::size_t find_lane(const TableFile& file, std::string_view name) {
+  std::size_t i = 0;
+  while (i < kMaxLanes && std::string_view(file.lane(i).name) != name) ++i;
+  return i;
 }
 
 }  // namespace
@@ -67,28 +70,32 @@ Result<std::unique_ptr<OutboxCursor>> Outbox::open_cursor(std::string_view name,
   if (name.empty() || name.size() >= kLaneNameBytes)
     return failure("lane \"" + std::string(name) + "\": a name has 1 to 47 characters");
   queue = queue_of(queue);
-  LaneSlot* slot = find_lane(file_, name);
-  if (slot == nullptr) {
-    auto made = make_lane(name);
-    if (!made) return forward(std::move(made));
-    slot = *made;
+  std::size_t place = find_lane(file_, name);
+  if (place == kMaxLanes) {
+    if (auto made = make_lane(name); !made) return forward(std::move(made));
+    place = find_lane(file_, name);
   }
-  share_ = std::min(share_, queue);
-  return std::make_unique<OutboxCursor>(*this, *slot, queue);
+  queues_[place] = queue;
+  share_among_lanes();
+  return std::make_unique<OutboxCursor>(*this, file_.lane(place), queue);
 }
 
 /// A lane that begins at head().
-Result<LaneSlot*> Outbox::make_lane(std::string_view name) {
-  LaneSlot* slot = find_lane(file_, "");
-  if (slot == nullptr) return failure("lane \"" + std::string(name) + "\": 32 exporters are the most");
-  *slot = LaneSlot{};
-  slot->mark[0] = {.position = head(), .sum = sum(), .file = {}, .losses = {}};
-  std::atomic_signal_fence(std::memory_order_release);
-  std::memcpy(slot->name + 1, name.data() + 1,
-              name.size() - 1);  // the first byte last: it makes the slot used
-  std::atomic_signal_fence(std::memory_order_release);
-  slot->name[0] = name[0];
-  return slot;
+Status Outbox::make_lane(std::string_view name) {
+  const std::size_t place = find_lane(file_, "");
+  if (place == kMaxLanes)
+    return failure("lane \"" + std::string(name) + "\": 32 exporters are the most",
+                   std::errc::device_or_resource_busy);
+  LaneSlot& slot = file_.lane(place);
+  const Newest newest = find_newest();
+  slot.current = 0;
+  slot.mark[0] = {.position = newest.position, .sum = newest.sum, .file = {}, .losses = {}};
+  slot.mark[1] = {};
+  std::memset(slot.name + 1, 0, sizeof slot.name - 1);
+  std::memcpy(slot.name + 1, name.data() + 1, name.size() - 1);
+  used(slot).store(name[0],
+                   std::memory_order_release);  // last, also for whoever opens the file after a crash
+  return Done{};
 }
 
 std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& names) {
@@ -97,17 +104,49 @@ std::vector<RetiredLane> Outbox::retire_lanes(const std::vector<std::string>& na
     LaneSlot& slot = file_.lane(i);
     if (slot.name[0] == '\0' || std::ranges::find(names, std::string_view(slot.name)) != names.end())
       continue;
-    retired.push_back({slot.name, head() - slot.mark[slot.current].position});
-    slot.name[0] = '\0';
+    const LaneMark& mark = slot.mark[slot.current & 1U];
+    const Newest newest = find_newest();
+    retired.push_back({slot.name, {newest.position - mark.position, newest.sum - mark.sum}});
+    used(slot).store('\0', std::memory_order_release);
+    queues_[i] = 0;
   }
+  share_among_lanes();
   return retired;
+}
+
+void Outbox::share_among_lanes() {
+  std::uint64_t share = capacity();
+  for (const std::uint64_t queue : queues_)
+    if (queue != 0) share = std::min(share, queue);
+  share_.store(share, std::memory_order_relaxed);
+}
+
+/// Records may be put meanwhile.
+Outbox::Newest Outbox::find_newest() const {
+  for (;;) {
+    FlowRecord record;
+    const std::uint64_t position = head();
+    if (position == 0) return {};
+    if (copy(position - 1, record)) return {position, record.running_sum};
+  }
+}
+
+bool Outbox::copy(std::uint64_t position, FlowRecord& record) const {
+  std::uint64_t words[kRecordWords];
+  std::uint64_t* const place = words_of(file_.outbox()[position & mask_]);
+  for (std::size_t i = 0; i < kRecordWords; ++i) words[i] = word(place[i]).load(std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const std::uint64_t writing = word(file_.header().outbox_writing).load(std::memory_order_relaxed);
+  if (writing > position + capacity()) return false;
+  std::memcpy(&record, words, sizeof record);
+  return true;
 }
 
 SlowestLane Outbox::slowest() const {
   SlowestLane slowest;
   for (std::size_t i = 0; i < kMaxLanes; ++i) {
     LaneSlot& slot = file_.lane(i);
-    if (slot.name[0] == '\0') continue;
+    if (used(slot).load(std::memory_order_acquire) == '\0') continue;
     LaneMark& mark = slot.mark[word(slot.current).load(std::memory_order_acquire) & 1U];
     const std::uint64_t position = word(mark.position).load(std::memory_order_relaxed);
     const std::uint64_t lost = word(mark.losses.records).load(std::memory_order_relaxed);
@@ -133,7 +172,7 @@ bool OutboxCursor::next(FlowBatch& batch, std::size_t limit, std::uint64_t deadl
     const std::uint64_t end = settled_.empty() ? UINT64_MAX : settled_.front().begin;
     while (batch.records.size() < limit && position_ < std::min(end, outbox_.head())) {
       FlowRecord& record = batch.records.emplace_back();
-      if (!copy(position_, record)) {
+      if (!outbox_.copy(position_, record)) {
         batch.records.pop_back();
         break;
       }
@@ -153,17 +192,6 @@ bool OutboxCursor::wait_for_record(std::uint64_t deadline_ns, const std::stop_to
       std::chrono::nanoseconds(static_cast<std::int64_t>(std::min<std::uint64_t>(deadline_ns, INT64_MAX)))};
   std::unique_lock lock(outbox_.mutex_);
   return outbox_.grown_.wait_until(lock, stop, deadline, there);
-}
-
-bool OutboxCursor::copy(std::uint64_t position, FlowRecord& record) const {
-  std::uint64_t words[kRecordWords];
-  std::uint64_t* const place = words_of(outbox_.file_.outbox()[position & outbox_.mask_]);
-  for (std::size_t i = 0; i < kRecordWords; ++i) words[i] = word(place[i]).load(std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_acquire);
-  const std::uint64_t writing = word(outbox_.file_.header().outbox_writing).load(std::memory_order_relaxed);
-  if (writing > position + outbox_.capacity()) return false;
-  std::memcpy(&record, words, sizeof record);
-  return true;
 }
 
 /// Where the oldest record is that is still whole and may still wait; where none waits, position_.
@@ -189,7 +217,7 @@ void OutboxCursor::skip_to_oldest() {
     if (!settled_.empty() && settled_.front().begin <= target) {
       target = settled_.front().begin;
       before = settled_.front().before;
-    } else if (copy(target, record)) {
+    } else if (outbox_.copy(target, record)) {
       before = record.running_sum - record_counts(record);
     } else {
       continue;  // the ring was faster

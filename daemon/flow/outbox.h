@@ -7,6 +7,7 @@
 // reader that was overtaken while copying notices and throws the copy away.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -26,10 +27,10 @@ namespace rheo {
 
 class OutboxCursor;
 
-/// Records that a lane which is not configured any more had not delivered.
+/// What a lane which is not wanted any more had not delivered.
 struct RetiredLane {
   std::string name;
-  std::uint64_t records = 0;
+  RecordLosses left;
 };
 
 struct SlowestLane {
@@ -46,8 +47,8 @@ class Outbox {
   std::uint64_t head() const;
   std::uint64_t capacity() const { return mask_ + 1; }
 
-  /// How many records may wait for every lane: the shortest queue; without lanes the capacity.
-  std::uint64_t share() const { return share_; }
+  /// How many records may wait for every lane: the shortest queue; without lanes the capacity. Any thread.
+  std::uint64_t share() const { return share_.load(std::memory_order_relaxed); }
 
   /// FlowRecord::running_sum of the newest record. Collector's thread.
   FlowCounts sum() const;
@@ -64,11 +65,13 @@ class Outbox {
     return length == 0 || length > capacity() ? capacity() : length;
   }
 
-  /// The lane's place of an earlier process, or a new one at head(). `queue`: as in queue_of(). Fails when
-  /// kMaxLanes names are taken, or the name is too long. Before the lanes run.
+  /// The place of a lane that had this name before, or a new one at head(). `queue`: as in queue_of(). Fails
+  /// when kMaxLanes names are taken, or the name is too long. Main thread, also while records are put; no
+  /// other cursor has the name.
   Result<std::unique_ptr<OutboxCursor>> open_cursor(std::string_view name, std::uint64_t queue = 0);
 
-  /// Forgets the lanes that are not in `names`. Before the lanes run.
+  /// Forgets the lanes that are not in `names`, which have no cursors any more. Main thread, also while
+  /// records are put.
   std::vector<RetiredLane> retire_lanes(const std::vector<std::string>& names);
 
   /// The lane with the most records that it has not acknowledged. Any thread.
@@ -78,11 +81,21 @@ class Outbox {
  private:
   friend class OutboxCursor;  // the two ends of one ring
 
-  Result<LaneSlot*> make_lane(std::string_view name);
+  /// Where the ring ends, and the sum of all records before that.
+  struct Newest {
+    std::uint64_t position = 0;
+    FlowCounts sum;
+  };
+
+  Status make_lane(std::string_view name);
+  bool copy(std::uint64_t position, FlowRecord& record) const;
+  Newest find_newest() const;
+  void share_among_lanes();
 
   const TableFile& file_;
   std::uint64_t mask_;
-  std::uint64_t share_;
+  std::array<std::uint64_t, kMaxLanes> queues_{};  // of the lanes with cursors; 0: none. Main thread
+  std::atomic<std::uint64_t> share_;
   std::mutex mutex_;  // for the wait only
   std::condition_variable_any grown_;
 };
@@ -114,7 +127,6 @@ class OutboxCursor final : public RecordCursor {
   };
 
   bool wait_for_record(std::uint64_t deadline_ns, const std::stop_token& stop);
-  bool copy(std::uint64_t position, FlowRecord& record) const;
   std::uint64_t oldest() const;
   void skip_to_oldest();
   void move_to(LaneMark mark);

@@ -29,9 +29,13 @@ struct InterfaceStatus {
   bool metered() const { return failure.empty(); }
 };
 
+/// failing: the last write failed and will be tried again. stopping: empties what is left, or makes room for
+/// the same exporter with other settings.
+enum class ExporterState : std::uint8_t { running, failing, stopping, disabled };
+
 struct ExporterStatus {
   std::string name;  // "json.default"
-  bool failing = false;
+  ExporterState state = ExporterState::running;
   LaneCounters counters;
 };
 

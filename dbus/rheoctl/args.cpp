@@ -78,6 +78,8 @@ const char* usage() {
          "  interfaces attach NAME       meter it, whatever the settings say\n"
          "  interfaces detach NAME       do not\n"
          "  exporters [list]             where records go, and what became of them\n"
+         "  exporters enable NAME        begin to send there (again)\n"
+         "  exporters disable NAME       send what is finished, then nothing more\n"
          "  exporters flush NAME         send now what waits for this exporter\n"
          "  flows [list] [FILTER]        flows in the table, such as: flows tcp and dst port 443\n"
          "  flows top [FILTER]           the same, live on the whole terminal; ? tells the keys\n"

@@ -261,6 +261,13 @@ Table Client::orphans_by(const char* method) {
   return table;
 }
 
+void Client::enable_exporter(const std::string& name, bool enabled, bool persist) {
+  manager_->callMethod(enabled ? "EnableExporter" : "DisableExporter")
+      .onInterface(kManager)
+      .withTimeout(kTimeout)
+      .withArguments(name, persist);
+}
+
 void Client::flush_exporter(const std::string& name) {
   manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kTimeout).withArguments(name);
 }

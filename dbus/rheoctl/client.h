@@ -46,6 +46,7 @@ class Client {
   void set_log_level(const std::string& level);
   void attach_interface(const std::string& name, bool persist);
   void detach_interface(const std::string& name, bool persist);
+  void enable_exporter(const std::string& name, bool enabled, bool persist);
   void flush_exporter(const std::string& name);
   void drain();
   void reload();

@@ -64,11 +64,25 @@ int run_interfaces(Client& client, const Args& args, Words words) {
   return words.empty() ? print_rows(args, client.interfaces()) : too_many(words);
 }
 
+/// The name of the one exporter that the command is for.
+std::optional<std::string> exporter_named(Words words) {
+  if (words.size() == 2) return words[1];
+  if (words.size() > 2)
+    too_many(words.subspan(2));
+  else
+    complain("exporters " + words[0] + ": which one? See rheoctl exporters", kExitUsage);
+  return std::nullopt;
+}
+
 int run_exporters(Client& client, const Args& args, Words words) {
-  if (!words.empty() && words[0] == "flush") {
-    if (words.size() == 1) return complain("exporters flush: which one? See rheoctl exporters", kExitUsage);
-    if (words.size() > 2) return too_many(words.subspan(2));
-    client.flush_exporter(words[1]);
+  const std::string verb = words.empty() ? "list" : words[0];
+  if (verb == "flush" || verb == "enable" || verb == "disable") {
+    const auto name = exporter_named(words);
+    if (!name) return kExitUsage;
+    if (verb == "flush")
+      client.flush_exporter(*name);
+    else
+      client.enable_exporter(*name, verb == "enable", args.persist);
     return EXIT_SUCCESS;
   }
   if (!words.empty() && words[0] == "list") words = words.subspan(1);

@@ -20,13 +20,13 @@ _rheoctl() {
 	interface) choices=$(__rheoctl_names interfaces) ;;
 	attach) choices=$(ls /sys/class/net) ;;
 	detach) choices=$(__rheoctl_names interfaces) ;;
-	flush) choices=$(__rheoctl_names exporters) ;;
+	flush | enable | disable) choices=$(__rheoctl_names exporters) ;;
 	*)
 		case $command in
 		'') choices='status interfaces exporters flows stats losses orphans log-level drain reload monitor' ;;
 		interfaces) choices='list attach detach' ;;
 		orphans) choices='list clean' ;;
-		exporters) choices='list flush' ;;
+		exporters) choices='list enable disable flush' ;;
 		flows) choices='list top show tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
 		stats) choices=$(__rheoctl_names stats) ;;
 		log-level) choices='error warning notice info debug' ;;

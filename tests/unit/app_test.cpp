@@ -197,21 +197,24 @@ TEST_F(RunDirectoryTest, ALockThatIsALinkIsNotFollowed) {
   EXPECT_EQ(fs::file_size(folder_ / "precious"), 4U);
 }
 
-TEST(Reload, ASectionThatCannotChangeIsNamed) {
+TEST(Reload, WhatCannotChangeIsNamed) {
   const Config running;
   Config wanted;
   wanted.daemon.log_level = LogLevel::debug;
-  EXPECT_THAT(sections_for_restart(running, wanted), testing::IsEmpty());
-  wanted.daemon.run_directory = "/elsewhere";
+  wanted.daemon.shutdown_timeout = std::chrono::seconds(1);
   wanted.interfaces.include = {"eth0"};
+  wanted.datapath.drain_interval = std::chrono::milliseconds(100);
+  wanted.flow.udp_timeout = std::chrono::seconds(1);
+  wanted.flow.community_id_seed = 7;
+  wanted.resource.attributes["a"] = std::string("b");
+  wanted.exporters.json["x"] = {.path = "/x"};
+  EXPECT_THAT(keys_for_restart(running, wanted), testing::IsEmpty());
+  wanted.daemon.run_directory = "/elsewhere";
   wanted.datapath.fragments = 7;
   wanted.tunnels.gre = false;
   wanted.flow.max_flows = 7;
-  wanted.resource.attributes["a"] = std::string("b");
-  wanted.exporters.json["x"] = {.path = "/x"};
-  EXPECT_THAT(
-      sections_for_restart(running, wanted),
-      ElementsAre("[daemon]", "[interfaces]", "[datapath]", "[tunnels]", "[flow]", "[resource]", "[export]"));
+  EXPECT_THAT(keys_for_restart(running, wanted),
+              ElementsAre("daemon.run_directory", "datapath.fragments", "tunnels.gre", "flow.max_flows"));
 }
 
 TEST(ServiceState, TheStatusLineCounts) {

@@ -70,11 +70,13 @@ community_id_seed = 65535
 max_flows = 100000000
 outbox_records = 1024
 [export.json.a-b_9]
+enabled = false
 path = "-"
 queue = 1024
 max_batch_size = 7
 max_batch_interval = "250ms"
 [export.ipfix.c]
+enabled = false
 endpoint = "tls://[2001:db8::1]:5000"
 observation_domain = 0
 biflow = "split"
@@ -100,6 +102,7 @@ queue = 1024
 max_batch_size = 8
 max_batch_interval = "5ms"
 [export.otlp.t]
+enabled = false
 endpoint = "https://h:1/base"
 protocol = "http/protobuf"
 compression = "gzip"
@@ -152,7 +155,7 @@ l = ["a", "b"]
                     {"r", 1.5},
                     {"b", true},
                     {"l", std::vector<std::string>{"a", "b"}}}},
-      .exporters = {.json = {{"a-b_9", {"-", 1'024, 7, 250ms}}},
+      .exporters = {.json = {{"a-b_9", {"-", 1'024, 7, 250ms, false}}},
                     .ipfix = {{"c",
                                {"tls://[2001:db8::1]:5000",
                                 0,
@@ -177,7 +180,8 @@ l = ["a", "b"]
                                 3,
                                 1'024,
                                 8,
-                                5ms}}},
+                                5ms,
+                                false}}},
                     .otlp = {{"t",
                               {"https://h:1/base",
                                OtlpProtocolChoice::http_protobuf,
@@ -197,7 +201,9 @@ l = ["a", "b"]
                                2'048,
                                8,
                                5ms,
-                               3}},
+                               3,
+
+                               false}},
                              {"u", {.auth_basic = {.file = "/basic"}}},
                              {"v", {.auth_basic = {.credential = "basic"}}},
                              {"w", {.auth_bearer = {.value = "token"}}},
@@ -266,6 +272,10 @@ const Mistake kMistakes[] = {
      "such as [4789]"},
     {"[tunnels]\ngre = \"yes\"", "f:2: tunnels.gre = \"yes\": neither true nor false"},
     {"[tunnels]\nipip = 1", "f:2: tunnels.ipip = 1: neither true nor false"},
+    {"[export.json.a]\nenabled = 1\npath = \"-\"", "f:2: export.json.a.enabled = 1: neither true nor false"},
+    {"[export.ipfix.a]\nenabled = 1\nendpoint = \"udp://192.0.2.1\"",
+     "f:2: export.ipfix.a.enabled = 1: neither true nor false"},
+    {"[export.otlp.a]\nenabled = 1\n", "f:2: export.otlp.a.enabled = 1: neither true nor false"},
     {"[flow]\nmax_record_interval = 60",
      "f:2: flow.max_record_interval = 60: not a duration; allowed: 1ms to 24h, such as \"1m\""},
     {"[flow]\ngeneric_timeout = \"25h\"",

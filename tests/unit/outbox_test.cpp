@@ -203,7 +203,60 @@ TEST_F(OutboxTest, MarksSurviveAndNewLanesBeginNow) {
   const auto retired = outbox_.retire_lanes({"other"});
   ASSERT_EQ(retired.size(), 1U);
   EXPECT_EQ(retired[0].name, "old");
-  EXPECT_EQ(retired[0].records, 1U);
+  EXPECT_EQ(retired[0].left.records, 1U);
+  EXPECT_EQ(retired[0].left.counts.packets, 3U);
+  EXPECT_EQ(outbox_.slowest_pending(), 0U);
+}
+
+TEST_F(OutboxTest, TheShortestQueueOfThoseThatAreThereIsTheShare) {
+  auto whole = cursor();
+  auto shorter = outbox_.open_cursor("shorter", 100).value();
+  auto shortest = outbox_.open_cursor("shortest", 10).value();
+  EXPECT_EQ(outbox_.share(), 10U);
+  shortest.reset();
+  outbox_.retire_lanes({"lane", "shorter"});
+  EXPECT_EQ(outbox_.share(), 100U);
+  shorter.reset();
+  shorter = outbox_.open_cursor("shorter", 200).value();
+  EXPECT_EQ(outbox_.share(), 200U) << "a queue can grow";
+  outbox_.retire_lanes({});
+  EXPECT_EQ(outbox_.share(), outbox_.capacity());
+}
+
+TEST_F(OutboxTest, LanesComeAndGoWhileRecordsArePut) {
+  constexpr std::uint64_t kRecords = 200'000;
+  std::atomic<std::uint64_t> slowest = 0;
+  std::jthread writer([&] {
+    for (std::uint64_t i = 1; i <= kRecords; ++i) {
+      put(i);
+      slowest = outbox_.slowest_pending();
+    }
+  });
+  while (outbox_.head() < kRecords) {
+    auto lane = cursor("passing");
+    FlowBatch batch;
+    std::uint64_t received = 0;
+    std::uint64_t first = 0;
+    if (lane->next(batch, 7, 0, {})) {
+      first = batch.first_position + 1;
+      for (const FlowRecord& record : batch.records) received += record.forward.delta.packets;
+      lane->acknowledge(batch.end_position(), {});
+    }
+    const RecordLosses lost = lane->losses();
+    lane.reset();
+    const auto retired = outbox_.retire_lanes({});
+    ASSERT_EQ(retired.size(), 1U);
+    // Of n records after the k that were there before, record i has i packets.
+    const std::uint64_t n = batch.size() + lost.records + retired[0].left.records;
+    const std::uint64_t sum = received + lost.counts.packets + retired[0].left.counts.packets;
+    if (n == 0) continue;
+    const std::uint64_t k = (sum - n * (n + 1) / 2) / n;
+    EXPECT_EQ(n * k + n * (n + 1) / 2, sum);
+    if (first != 0) {
+      EXPECT_EQ(first, k + lost.records + 1);
+    }
+  }
+  writer.join();
   EXPECT_EQ(outbox_.slowest_pending(), 0U);
 }
 
