@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/bus_service.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -19,6 +21,37 @@ constexpr const char* kBusName = "org.rheo.Rheo1";
 constexpr std::chrono::seconds kCallTimeout{5};
 constexpr std::uint64_t kFirstRetryNs = kNanosecondsPerSecond;
 constexpr std::uint64_t kLongestRetryNs = 30 * kNanosecondsPerSecond;
+
+constexpr const char* kSystemd = "org.freedesktop.systemd1";
+constexpr std::chrono::seconds kJobTimeout{1};  // for each of three questions
+
+/// The type of the job that systemd runs for the unit of this process, "" where there is none.
+std::string unit_job_type(sdbus::IConnection& connection) {
+  const auto object = [&](const std::string& path) {
+    return sdbus::createProxy(connection, bus::ServiceName(kSystemd), sdbus::ObjectPath(path));
+  };
+  const auto property = [&](const sdbus::ObjectPath& path, const char* interface, const char* name) {
+    sdbus::Variant value;
+    object(path)
+        ->callMethod("Get")
+        .onInterface("org.freedesktop.DBus.Properties")
+        .withTimeout(kJobTimeout)
+        .withArguments(std::string(interface), std::string(name))
+        .storeResultsTo(value);
+    return value;
+  };
+  sdbus::ObjectPath unit;
+  object("/org/freedesktop/systemd1")
+      ->callMethod("GetUnitByPID")
+      .onInterface("org.freedesktop.systemd1.Manager")
+      .withTimeout(kJobTimeout)
+      .withArguments(static_cast<std::uint32_t>(::getpid()))
+      .storeResultsTo(unit);
+  using Job = sdbus::Struct<std::uint32_t, sdbus::ObjectPath>;
+  const Job job = property(unit, "org.freedesktop.systemd1.Unit", "Job").get<Job>();
+  if (job.get<0>() == 0) return {};
+  return property(job.get<1>(), "org.freedesktop.systemd1.Job", "JobType").get<std::string>();
+}
 
 std::unique_ptr<sdbus::IConnection> open_connection() {
   auto connection = sdbus::createSystemBusConnection();
@@ -47,6 +80,7 @@ class BusService::Session {
   }
 
   const std::string& failure() const { return source_->failure(); }
+  bool unit_restarts() { return unit_job_type(*connection_) == "restart"; }
 
   void update(std::span<const LossEvent> losses) {
     const DaemonStatus& status = control_.status();
@@ -132,6 +166,15 @@ std::optional<BusNotice> BusService::tick(std::span<const LossEvent> losses) {
     return lost(error.getMessage(), now_ns);
   }
   return std::nullopt;
+}
+
+bool BusService::unit_restarts() {
+  if (!session_ || !session_->failure().empty()) return false;
+  try {
+    return session_->unit_restarts();
+  } catch (const sdbus::Error&) {  // another init, or one that is busy with more than us
+    return false;
+  }
 }
 
 std::optional<BusNotice> BusService::connect(std::uint64_t now_ns) {

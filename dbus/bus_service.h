@@ -32,6 +32,10 @@ class BusService {
   /// alone, and that for five seconds at most at each of the few steps of connecting.
   std::optional<BusNotice> tick(std::span<const LossEvent> losses);
 
+  /// Whether systemd is going to start the unit of this process again: asks for the unit's job. False also
+  /// where it does not say within a second or three, or there is no bus.
+  bool unit_restarts();
+
  private:
   class Session;
 

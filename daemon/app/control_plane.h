@@ -61,6 +61,9 @@ class ControlPlane final : public Control {
   /// Tells that the daemon stops; then the bus is closed.
   void say_stopping();
 
+  /// BusService::unit_restarts.
+  bool unit_restarts() { return bus_.unit_restarts(); }
+
   const DaemonStatus& status() const override { return status_; }
   std::vector<NamedCounter> statistics() const override;
   std::vector<ListeningPort> listening_ports() const override;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 
 #include "daemon/app/counter_list.h"
 #include "daemon/app/interface_drop_in.h"
@@ -206,6 +207,9 @@ Status Daemon::run_loop() {
   control_ = *std::move(control);
   on_tick();
   result = ::sd_event_loop(raw);
+  // Under a service manager its job tells a restart from a stop.
+  restarting_ = std::getenv("NOTIFY_SOCKET") != nullptr && datapath_->pinned() && control_->unit_restarts();
+  if (restarting_) log::info("restarting: the interfaces stay attached, and count on");
   control_->say_stopping();
   control_.reset();
   settling_ = ::sd_event_source_unref(settling_);
@@ -277,19 +281,20 @@ void Daemon::stop() {
   if (interfaces_) interfaces_->stop();
   CollectorEnd end;
   if (datapath_) {
-    datapath_->detach_all();
+    if (!restarting_) datapath_->detach_all();
     // What a killed process left in the maps goes to the table, not away with them.
     if (!collector_) collector_.emplace(*datapath_, *table_, listeners_, CollectorOptions{});
-    end = collector_->stop(deadline_ns);
+    end = collector_->stop(deadline_ns, restarting_ ? FlowsAtEnd::keep : FlowsAtEnd::close);
   }
   DaemonCounters last = counters();
   publish_metering(last);
-  if (lanes_) last.lanes = lanes_->stop(deadline_ns);
-  if (datapath_ && end.drained) datapath_->remove_pins();
+  // What waits for exporters waits in the table's file for the next rheod's.
+  if (lanes_) last.lanes = lanes_->stop(restarting_ ? monotonic_ns() : deadline_ns);
+  if (datapath_ && end.drained && !restarting_) datapath_->remove_pins();
   if (table_) {
     const TableCounters left = last.table = table_->counters();
     last_counters_ = std::move(last);
-    if (!table_->remove_if_empty())
+    if (!restarting_ && !table_->remove_if_empty())
       log::write(
           log::Priority::warning, log::kLeftBehind,
           fmt::format("{} flows and {} records are not exported, they stay in {}/flows for the next start",

@@ -105,6 +105,8 @@ class Daemon {
   std::optional<LossWatch> losses_;
   std::optional<LiveTable> live_;
   ServiceState service_;
+  // Another rheod goes on at once: what is attached and pinned stays, and so do flows and records.
+  bool restarting_ = false;
   sd_event_source* settling_ = nullptr;          // the main loop's; calls settle() soon
   std::unique_ptr<ControlPlane> control_;        // while the main loop runs
   std::optional<DaemonCounters> last_counters_;  // once everything has stopped

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -198,6 +199,35 @@ def stuck_exporter_goes(rig, case):
     expect(counters["lane.json.stuck.lost.packets"] > 0, "a loss without packets")
 
 
+def told_to_systemd(rig, case):
+    """READY, then for each reload RELOADING with its time and READY again, also for one that is refused."""
+    near, _ = rig.pair()
+    rheod = rig.rheod(near, case, interfaces={"include": ["east"]})
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(rheod.folder / "notify"))
+    listener.settimeout(20)
+
+    def told(what):
+        """The first message from here on with this in it; those about the state before are what is expected."""
+        while what not in (message := listener.recv(4096).decode()):
+            expect("READY" not in message and "RELOADING" not in message, f"{message!r} instead of {what}")
+        return message
+
+    rheod.start(environment={"NOTIFY_SOCKET": str(rheod.folder / "notify")})
+    told("READY=1")
+    told("STATUS=metering 1 interface, 0 flows, 1 exporter")
+    for wrong in ({}, {"flow": {"max_flows": 7}}, {"flow": {"udp_timeout": "x"}}):
+        rheod.configure(interfaces={"include": ["east"]}, **wrong)
+        before = time.monotonic_ns()
+        rheod.process.send_signal(signal.SIGHUP)
+        microseconds = int(re.search(r"\nMONOTONIC_USEC=(\d+)", told("RELOADING=1"))[1])
+        expect(before // 1000 <= microseconds <= time.monotonic_ns() // 1000, f"MONOTONIC_USEC={microseconds}")
+        told("READY=1")
+    rheod.stop()
+    told("STOPPING=1")
+    listener.close()
+
+
 def rheoctl(*words):
     done = subprocess.run([Rig.programs / "rheoctl", *words], capture_output=True, text=True, timeout=30, check=False)
     expect_equal(done.returncode, 0, f"exit status of rheoctl {' '.join(words)}: {done.stderr.strip()}")
@@ -264,7 +294,7 @@ def main():
     with rig.case(f"{rig.arguments.reloads} reloads under traffic") as case:
         a_hundred_reloads(rig, case, rig.arguments.reloads)
     for name, run in (("refused as a whole", refused_as_a_whole), ("interfaces follow", interfaces_follow),
-                      ("stuck exporter goes", stuck_exporter_goes)):
+                      ("stuck exporter goes", stuck_exporter_goes), ("told to systemd", told_to_systemd)):
         with rig.case(name) as case:
             run(rig, case)
     for name, run in (("exporter switched", switched), ("kept in a drop-in", lambda near, rheod: kept(rheod))):

@@ -198,6 +198,38 @@ def journal(container):
     wait_for(lambda: lines(f"MESSAGE_ID={event('kExporterWorks')}"), "line of an exporter that works again", 60)
 
 
+def lasting(container):
+    """--persist from within the sandbox; what is an administrator's stays out of reach."""
+    drop_in = "/etc/rheo/rheo.toml.d/90-rheoctl-exporter-json.default.toml"
+    container.run("echo '[flow]' > /etc/rheo/rheo.toml.d/50-administrator.toml")
+    container.run("rheoctl exporters disable json.default --persist")
+    expect_equal(container.run(f"stat -c '%U %a' {drop_in}").strip(), "rheo 644", "owner and mode of the drop-in")
+    container.run("systemctl restart rheod")
+    wait_for(lambda: '"disabled"' in container.run("rheoctl --json exporters", check=False), "exporter that is still disabled")
+    wait_for(lambda: "0 exporters" in show(container, "StatusText"), "status without exporters")
+    container.run("rheoctl exporters enable json.default --persist")
+    for path in ("rheo.toml", "rheo.toml.d/50-administrator.toml"):
+        refused = container.run(f"setpriv --reuid=rheo --regid=rheo --clear-groups rm -f /etc/rheo/{path}", check=False)
+        expect("not permitted" in refused or "denied" in refused, f"rheod's user may remove {path}: {refused}")
+    container.run(f"rm {drop_in} /etc/rheo/rheo.toml.d/50-administrator.toml && chmod 755 /etc/rheo/rheo.toml.d")
+    refused = container.run("rheoctl exporters disable json.default --persist", check=False)
+    expect(f"{drop_in}: make a file: Permission denied" in refused and "systemd-tmpfiles" in refused,
+           f"no help in the refusal: {refused}")
+    container.run("systemd-tmpfiles --create rheo.conf && rheoctl exporters disable json.default --persist && "
+                  f"rheoctl exporters enable json.default && rm {drop_in} && systemctl reload rheod")
+
+
+def restarts(container):
+    """A restart detaches nothing: every packet is in its flow, which goes on."""
+    container.run("/usr/bin/python3 -c 'import socket, time\n"
+                  "s = socket.socket(type=socket.SOCK_DGRAM)\n"
+                  "for _ in range(300): s.sendto(bytes(100), (\"10.9.0.2\", 7777)); time.sleep(0.01)' & "
+                  "sleep 1; systemctl restart rheod; wait; rheoctl drain; rheoctl --json flows udp and port 7777 > /tmp/flows")
+    flows = json.loads(container.run("cat /tmp/flows"))
+    expect_equal([flow["packets"] + flow["reverse_packets"] for flow in flows], [300], "packets of the flow that a restart fell into")
+    expect("restarting: the interfaces stay attached" in container.run("journalctl -u rheod"), "rheod did not notice the restart")
+
+
 def killed(container):
     before = container.run("rheoctl --json stats datapath.seen_packets")
     container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
@@ -247,8 +279,8 @@ def stops(container):
 
 
 CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
-         "reloads": reloads, "journal": journal, "killed": killed, "watchdog": watchdog,
-         "detached by hand": detached_by_hand, "stops": stops}
+         "reloads": reloads, "lasting": lasting, "restarts": restarts, "journal": journal, "killed": killed,
+         "watchdog": watchdog, "detached by hand": detached_by_hand, "stops": stops}
 
 
 def main():
