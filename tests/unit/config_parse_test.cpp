@@ -202,7 +202,6 @@ l = ["a", "b"]
                                8,
                                5ms,
                                3,
-
                                false}},
                              {"u", {.auth_basic = {.file = "/basic"}}},
                              {"v", {.auth_basic = {.credential = "basic"}}},
@@ -428,7 +427,8 @@ const Mistake kMistakes[] = {
     {"[export.otlp.a]\ntls_ca_cert = \"/x\"\ntls.ca_cert = \"/x\"",
      "f:3: export.otlp.a.tls.ca_cert: set twice, with \".\" and with \"_\"; allowed: once"},
     {"[export.json.a]\npath = \"-\"\ntls.ca_cert = \"/x\"",
-     "f:3: export.json.a.tls: unknown key; allowed: path, queue, max_batch_size, max_batch_interval"},
+     "f:3: export.json.a.tls: unknown key; allowed: enabled, path, queue, max_batch_size, "
+     "max_batch_interval"},
     {"[export.ipfix.a]\nendpoint = \"udp://h\"\ntls.ca_cert = \"x\"",
      "f:3: export.ipfix.a.tls.ca_cert = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
     {"[export.otlp.a]\ntls.ca_cert = \"x\"",
