@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/replies.h"
 
+#include "daemon/base/utf8.h"
+
 namespace rheo {
 namespace {
 
@@ -19,7 +21,9 @@ const char* name_of(const std::error_code& code) {
 }  // namespace
 
 sdbus::Error bus_error(const Error& error) {
-  return sdbus::Error(bus::ErrorName(name_of(error.code)), error.what);
+  // It may repeat words of the caller, or of the kernel, and lands on terminals; each mistake in the settings
+  // has a line.
+  return sdbus::Error(bus::ErrorName(name_of(error.code)), valid_utf8(without_controls(error.what, "\n")));
 }
 
 }  // namespace rheo

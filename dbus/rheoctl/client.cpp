@@ -57,7 +57,8 @@ std::vector<Cell> flow_row(const Flow& flow) {
 
 Table event(const char* what, const std::string& name, const std::string& detail) {
   return {.columns = {{"TIME", "time"}, {"EVENT", "event"}, {"NAME", "name"}, {"DETAIL", "detail"}},
-          .rows = {{time_cell(realtime_ns()), text_cell(what), text_cell(name), text_cell(detail)}}};
+          .rows = {{time_cell(realtime_ns()), state_cell(what, std::string_view(what) == "loss started"),
+                    text_cell(name), text_cell(detail)}}};
 }
 
 }  // namespace
@@ -157,7 +158,8 @@ Table Client::exporters() {
     const auto counter = [&](const char* name) {
       return number_cell(property<std::uint64_t>(*proxy, kExporter, name));
     };
-    table.rows.push_back({text_cell(row.template get<0>()), text_cell(row.template get<1>()),
+    table.rows.push_back({text_cell(row.template get<0>()),
+                          state_cell(row.template get<1>(), row.template get<1>() == "failing"),
                           counter("RecordsSent"), counter("RecordsPending"), counter("RecordsLost"),
                           counter("WritesFailed")});
   }
@@ -224,7 +226,7 @@ Table Client::losses() {
   for (const auto& row : listed)
     table.rows.push_back({text_cell(row.template get<0>()), number_cell(row.template get<1>()),
                           bytes_cell(row.template get<2>()),
-                          text_cell(row.template get<3>() ? "losing" : "quiet")});
+                          state_cell(row.template get<3>() ? "losing" : "quiet", row.template get<3>())});
   return table;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/base/utf8.h"
 #include "dbus/rheoctl/args.h"
 #include "dbus/rheoctl/client.h"
 #include "dbus/rheoctl/output.h"
@@ -25,7 +26,7 @@ int complain(const std::string& text, int status) {
   // Of several sentences each has a line of its own.
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::fprintf(stderr, "rheoctl: %s\n", printable(text.substr(at, end - at)).c_str());
+    std::fprintf(stderr, "rheoctl: %s\n", without_controls(text.substr(at, end - at)).c_str());
     at = end + 1;
   }
   return status;
@@ -41,7 +42,7 @@ int print(const Args& args, const std::string& text) {
 
 int print_rows(const Args& args, const Table& table) {
   if (args.json) return print(args, print_json(table));
-  return print(args, print_table(table, {.legend = args.legend, .bold = wants_attributes()}));
+  return print(args, print_table(table, {.legend = args.legend, .attributes = wants_attributes()}));
 }
 
 int run_status(Client& client, const Args& args, Words words) {
@@ -162,8 +163,9 @@ int run_reload(Client& client, const Args& /*args*/, Words words) {
 int run_monitor(Client& client, const Args& args, Words words) {
   if (!words.empty()) return too_many(words);
   client.monitor([&](const Table& event) {
-    const std::string text =
-        args.json ? print_json_object(event, 0) + "\n" : print_table(event, {.legend = false, .bold = false});
+    const std::string text = args.json
+                                 ? print_json_object(event, 0) + "\n"
+                                 : print_table(event, {.legend = false, .attributes = wants_attributes()});
     if (!show(text, false)) std::exit(EXIT_FAILURE);
   });
   return EXIT_SUCCESS;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "daemon/base/utf8.h"
+
 namespace rheo::ctl {
 namespace {
 
@@ -13,13 +15,6 @@ namespace {
 std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
-
-/// The C1 controls are U+0080 to U+009F: C2 80 to C2 9F.
-bool is_control(std::string_view text, std::size_t at) {
-  const auto byte = static_cast<unsigned char>(text[at]);
-  if (byte < 0x20 || byte == 0x7f) return true;
-  return byte == 0xc2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xa0;
 }
 
 std::string time_text(std::uint64_t ns) {
@@ -42,7 +37,7 @@ std::string cell_text(const Cell& cell) {
     case CellKind::text:
       break;
   }
-  return cell.text.empty() ? "-" : printable(cell.text);
+  return cell.text.empty() ? "-" : without_controls(cell.text);
 }
 
 bool to_the_right(const Cell& cell) { return cell.kind == CellKind::number || cell.kind == CellKind::bytes; }
@@ -55,6 +50,9 @@ std::string padded(const std::string& text, std::size_t width, bool right) {
 }  // namespace
 
 Cell text_cell(std::string_view text) { return {.kind = CellKind::text, .text = std::string(text)}; }
+Cell state_cell(std::string_view text, bool alarm) {
+  return {.kind = CellKind::text, .text = std::string(text), .number = 0, .alarm = alarm};
+}
 Cell number_cell(std::uint64_t number) { return {.kind = CellKind::number, .text = {}, .number = number}; }
 Cell bytes_cell(std::uint64_t bytes) { return {.kind = CellKind::bytes, .text = {}, .number = bytes}; }
 Cell time_cell(std::uint64_t ns) { return {.kind = CellKind::time, .text = {}, .number = ns}; }
@@ -69,19 +67,24 @@ std::string print_table(const Table& table, const TableStyle& style) {
     right.push_back(!table.rows.empty() && to_the_right(table.rows[0][i]));
   }
   std::string printed;
-  const auto print_line = [&](const auto& text_of) {
+  const auto print_line = [&](const auto& text_of, const auto& attributes_of) {
     std::string line;
     for (std::size_t i = 0; i < widths.size(); ++i)
-      line += (i == 0 ? "" : "  ") + padded(text_of(i), widths[i], right[i]);
+      line += (i == 0 ? "" : "  ") + attributes_of(i, padded(text_of(i), widths[i], right[i]));
     line.erase(line.find_last_not_of(' ') + 1);
     return line;
   };
+  const auto plain = [](std::size_t /*column*/, const std::string& text) { return text; };
   if (style.legend) {
-    const std::string titles = print_line([&](std::size_t i) { return table.columns[i].title; });
-    printed += style.bold ? "\x1b[1m" + titles + "\x1b[0m\n" : titles + "\n";
+    const std::string titles = print_line([&](std::size_t i) { return table.columns[i].title; }, plain);
+    printed += style.attributes ? "\x1b[1m" + titles + "\x1b[0m\n" : titles + "\n";
   }
   for (const auto& row : table.rows)
-    printed += print_line([&](std::size_t i) { return cell_text(row[i]); }) + "\n";
+    printed += print_line([&](std::size_t i) { return cell_text(row[i]); },
+                          [&](std::size_t i, const std::string& text) {
+                            return style.attributes && row[i].alarm ? "\x1b[31m" + text + "\x1b[0m" : text;
+                          }) +
+               "\n";
   return printed;
 }
 
@@ -127,16 +130,6 @@ std::string json_text(std::string_view text) {
     }
   }
   return printed + "\"";
-}
-
-std::string printable(std::string_view text) {
-  std::string printed;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const bool control = is_control(text, at);
-    if (control && static_cast<unsigned char>(text[at]) == 0xc2) ++at;
-    printed += control ? '?' : text[at];
-  }
-  return printed;
 }
 
 std::string cut_text(std::string_view text, std::size_t columns) {

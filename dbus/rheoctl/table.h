@@ -17,9 +17,11 @@ struct Cell {
   CellKind kind = CellKind::text;
   std::string text;
   std::uint64_t number = 0;
+  bool alarm = false;  // somebody should look at it
 };
 
 Cell text_cell(std::string_view text);
+Cell state_cell(std::string_view text, bool alarm);
 Cell number_cell(std::uint64_t number);
 Cell bytes_cell(std::uint64_t bytes);
 Cell time_cell(std::uint64_t ns);
@@ -35,8 +37,8 @@ struct Table {
 };
 
 struct TableStyle {
-  bool legend = true;  // the line of titles
-  bool bold = false;   // which is bold then
+  bool legend = true;       // the line of titles
+  bool attributes = false;  // titles bold, what alarms red
 };
 
 /// Lines with a line feed each; numbers to the right, octets with units, times in local time.
@@ -51,9 +53,6 @@ std::string print_json_object(const Table& table, std::size_t row);
 
 /// In quotes. Control characters are escaped, also those that JSON would allow but a terminal would obey.
 std::string json_text(std::string_view text);
-
-/// Control characters, which others chose, become '?'.
-std::string printable(std::string_view text);
 
 /// As much of the text as takes up to that many columns, each code point taken for one.
 std::string cut_text(std::string_view text, std::size_t columns);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/rheoctl/top_picture.h"
+#include "daemon/base/utf8.h"
 
 #include <fmt/format.h>
 
@@ -59,7 +60,7 @@ constexpr TopColumn kColumns[] = {
     {"INTERFACE", 10, false, 6,
      [](const Shown& shown) {
        const std::string_view name = link_name(shown.links, shown.flow.record.link);
-       return name.empty() ? std::to_string(link_ifindex(shown.flow.record.link)) : printable(name);
+       return name.empty() ? std::to_string(link_ifindex(shown.flow.record.link)) : without_controls(name);
      }},
     {"PROTO", 6, false, 1, [](const Shown& shown) { return protocol_name(shown.flow.record.protocol); }},
     {"INITIATOR", kEndPointWidth, false, 1,
@@ -152,7 +153,7 @@ std::string heading(const TopView& view) {
 
 std::vector<PictureLine> fitted(std::vector<PictureLine> lines, std::size_t columns, std::size_t rows) {
   lines.resize(std::min(lines.size(), rows));
-  for (PictureLine& line : lines) line.text = cut_text(printable(line.text), columns);
+  for (PictureLine& line : lines) line.text = cut_text(without_controls(line.text), columns);
   return lines;
 }
 

@@ -142,30 +142,41 @@ def completion():
     expect_equal(sorted(complete("")), commands_of_help(), "commands that bash completes, and those of --help")
 
 
+# A zsh at a terminal of its own, whose function compadd tells what it is given; of options only the line shows what
+# became of them. For each line on standard input: what was found, then a line that begins with "end".
+ZSH = r"""
+zmodload zsh/zpty
+zpty shell zsh -f -i
+say() { zpty -w shell $1 }
+say 'PS1=; fpath=($COMPLETIONS $fpath); autoload -Uz compinit; compinit -u -D'
+say 'compadd() { builtin compadd -A found "$@"; print -rl -- $found >>$OUT; builtin compadd "$@" }'
+say 'probe() { zle complete-word; print -r -- "line $BUFFER" >>$OUT; print end >>$OUT; BUFFER= }; zle -N probe'
+say 'stty -echo; bindkey "^X" probe; : >$OUT.ready'
+while IFS= read -r line; do
+	for i in {1..150}; do zpty -r -t shell ignored; [[ -e $OUT.ready ]] && break; sleep 0.1; done
+	: >$OUT
+	zpty -w -n shell "rheoctl $line"$'\x18'
+	for i in {1..150}; do zpty -r -t shell ignored; [[ $(tail -n 1 $OUT) == end ]] && break; sleep 0.1; done
+	cat $OUT
+done
+zpty -d shell
+"""
+
+
 def zsh_completion():
-    """A zsh at a terminal of its own, whose function compadd tells what it is given."""
     if not shutil.which("zsh"):
         raise Skipped("no zsh")
-    script = ("zmodload zsh/zpty\n"
-              "zpty shell zsh -f -i\n"
-              "say() { zpty -w shell $1; }\n"
-              f"say 'PS1=; fpath=({TOP}/dbus/rheoctl $fpath); autoload -Uz compinit; compinit -u -D'\n"
-              "say 'zstyle \":completion:*\" list-separator \"\"; setopt no_beep'\n"
-              "say 'compadd() { builtin compadd -A found \"$@\"; print -rl -- $found >>$OUT; builtin compadd \"$@\" }'\n"
-              "say 'stty -echo; rheoctl-probe() { : >$OUT; zle complete-word; print -r -- $BUFFER >$OUT.done; BUFFER= }; "
-              "zle -N rheoctl-probe; bindkey \"^X\" rheoctl-probe'\n"
-              "zpty -w -n shell \"rheoctl $LINE\"$'\\x18'\n"
-              "for i in {1..150}; do zpty -r -t shell ignored; [[ -s $OUT.done ]] && break; sleep 0.1; done\n"
-              "zpty -d shell\n")
-    for line, wanted in (("", commands_of_help()), *COMPLETIONS):
-        with tempfile.TemporaryDirectory() as folder:
-            out = pathlib.Path(folder) / "found"
-            environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}", "OUT": str(out), "LINE": line,
-                           "TERM": "xterm", "HOME": folder}
-            subprocess.run(["zsh", "-f", "-c", script], capture_output=True, timeout=60, check=True, env=environment)
-            # Of options only the line shows what became of them.
-            found = out.read_text().split() or (out.with_name("found.done").read_text().split()[-1:])
-        expect_equal(sorted(set(found)), sorted(wanted), f"zsh's completion of {line!r}")
+    asked = (("", commands_of_help()), *COMPLETIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}", "OUT": f"{folder}/found", "HOME": folder,
+                       "COMPLETIONS": str(TOP / "dbus" / "rheoctl"), "TERM": "xterm"}
+        said = subprocess.run(["zsh", "-f", "-c", ZSH], input="".join(f"{line}\n" for line, _ in asked), capture_output=True,
+                              text=True, timeout=120, check=True, env=environment).stdout
+    answers = said.split("\nend\n")
+    expect_equal(len(answers), len(asked) + 1, f"answers of zsh: {said}")
+    for (line, wanted), answered in zip(asked, answers):
+        *found, shown = answered.splitlines()
+        expect_equal(sorted(set(found) - {""} or {shown.split()[-1]}), sorted(wanted), f"zsh's completion of {line!r}")
 
 
 def main():

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/base/utf8.h"
 #include "dbus/rheoctl/args.h"
 #include "dbus/rheoctl/table.h"
 
@@ -51,7 +52,11 @@ TEST(RheoctlTable, ColumnsAreAligned) {
             "wlan–é  12345678     0 B\n"
             "-              0   999 B\n");
   EXPECT_EQ(print_table(table(), {.legend = false}).find("NAME"), std::string::npos);
-  EXPECT_THAT(print_table(table(), {.bold = true}), testing::StartsWith("\x1b[1mNAME"));
+  EXPECT_THAT(print_table(table(), {.attributes = true}), testing::StartsWith("\x1b[1mNAME"));
+  Table alarming = table();
+  alarming.rows[0][0] = state_cell("failing", true);
+  EXPECT_THAT(print_table(alarming, {.attributes = true}), HasSubstr("\x1b[31mfailing"));
+  EXPECT_THAT(print_table(alarming, {}), testing::Not(HasSubstr("\x1b")));
   EXPECT_EQ(print_table({.columns = {{"NAME", "name"}}, .rows = {}}, {}), "NAME\n");
 }
 
@@ -61,7 +66,7 @@ TEST(RheoctlTable, JsonHasPlainNumbers) {
 }
 
 TEST(RheoctlTable, WhatATerminalWouldObeyIsNotPrinted) {
-  EXPECT_EQ(printable("a\x1b[2Jb\x7f\n\xc2\x9bm é"), "a?[2Jb???m é");
+  EXPECT_EQ(without_controls("a\x1b[2Jb\x7f\n\xc2\x9bm é"), "a?[2Jb???m é");
   EXPECT_EQ(json_text("a\"\\\x1b\xc2\x9b é"), "\"a\\\"\\\\\\u001b\\u009b é\"");
   EXPECT_EQ(print_table({.columns = {{"N", "n"}}, .rows = {{text_cell("\x1b]0;x")}}}, {}), "N\n?]0;x\n");
 }
