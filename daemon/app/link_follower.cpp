@@ -180,7 +180,7 @@ Result<std::uint32_t> LinkFollower::index_of(const std::string& name) const {
 }
 
 Status LinkFollower::attach_by_name(const std::string& name) {
-  read_changes();  // what the caller has just made may wait to be read
+  work();  // what the caller has just made may wait to be read
   const auto index = index_of(name);
   if (!index) return std::unexpected(index.error());
   if (attached_.contains(*index))
@@ -192,12 +192,12 @@ Status LinkFollower::attach_by_name(const std::string& name) {
   attached(target);
   choose();
   report_changes();
-  arm(false);
+  arm(true);  // work() may have left something
   return Done{};
 }
 
 Status LinkFollower::detach_by_name(const std::string& name) {
-  read_changes();
+  work();
   const auto index = index_of(name);
   if (!index) return std::unexpected(index.error());
   if (!attached_.contains(*index) && !wanted_.contains(*index))
@@ -206,7 +206,7 @@ Status LinkFollower::detach_by_name(const std::string& name) {
   choose();
   detach_others(UINT64_MAX);
   report_changes();
-  arm(false);
+  arm(true);  // work() may have left something
   return Done{};
 }
 

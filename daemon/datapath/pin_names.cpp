@@ -40,7 +40,7 @@ std::optional<std::uint32_t> ifindex_of_qdisc_mark(std::string_view name) {
   if (!name.starts_with(kQdiscMarkPrefix)) return std::nullopt;
   std::string_view rest = name.substr(kQdiscMarkPrefix.size());
   const std::uint32_t ifindex = take_number(rest);
-  if (ifindex == 0 || !rest.empty()) return std::nullopt;
+  if (ifindex == 0 || name != qdisc_mark(ifindex)) return std::nullopt;
   return ifindex;
 }
 

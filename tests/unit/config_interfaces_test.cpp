@@ -165,5 +165,33 @@ TEST(Interfaces, APatternThatIsNone) {
   EXPECT_TRUE(InterfaceChooser::make({.include = {"//", "/"}}));
 }
 
+TEST(Interfaces, SettingsThatIncludeOrExcludeALinkByName) {
+  Host host;
+  const Link eth = host.add("eth0");
+  const Link off = host.port("eth1", "", eth);  // seen on its master
+  const InterfacesConfig config{.include = {"*"}, .exclude = {"eth1"}};
+  const auto with = including(config, off);
+  ASSERT_TRUE(with);
+  EXPECT_THAT(host.chosen(*with), ElementsAre("eth0", "eth1"));
+  EXPECT_EQ(including(*with, off), *with);
+  const auto without = excluding(*with, eth);
+  ASSERT_TRUE(without);
+  EXPECT_THAT(host.chosen(*without), ElementsAre("eth1"));
+  EXPECT_EQ(excluding(*without, eth), *without);
+  EXPECT_THAT(host.chosen(including(*without, eth).value()), ElementsAre("eth0", "eth1"));
+}
+
+TEST(Interfaces, SettingsCannotIncludeWhatAPatternExcludesNorWhatIsAPatternItself) {
+  Host host;
+  const auto excluded = including({.exclude = {"e*"}}, host.add("eth0"));
+  ASSERT_FALSE(excluded);
+  EXPECT_EQ(excluded.error().what,
+            "interface eth0: \"e*\" of exclude matches it, and exclude wins; change that");
+  for (const char* name : {"a*", "a[b]", "a?", "a\xff"}) {
+    EXPECT_FALSE(including({}, host.add(name))) << name;
+    EXPECT_FALSE(excluding({}, host.add(name))) << name;
+  }
+}
+
 }  // namespace
 }  // namespace rheo
