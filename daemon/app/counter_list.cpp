@@ -58,6 +58,7 @@ void add_table(List& list, const TableCounters& table) {
     list.add(std::string("table.records.") + kEndReasonKeys[reason], table.records[reason]);
   list.add_counts("table.merged", table.merged);
   list.add_counts("table.recorded", table.recorded);
+  list.add_counts("table.duplicate", table.duplicate);
   list.add("table.outbox_pending", table.outbox_pending);
 }
 

@@ -100,7 +100,9 @@ class ReplayRun {
 Status run_replay(const std::string& path, const Config& config) {
   auto replay = Replay::open(path, replay_options(config));
   if (!replay) return forward(std::move(replay));
-  auto table = FlowTable::open(table_options(config, ""));
+  FlowTableOptions options = table_options(config, "");
+  options.deduplicate = Deduplicate::none;  // a capture's interfaces, VLANs and tunnels are what is asked for
+  auto table = FlowTable::open(options);
   if (!table) return forward(std::move(table));
 
   ReplayRun run(**table, config);

@@ -73,7 +73,9 @@ FlowTableOptions table_options(const Config& config, const std::string& run_dire
                        .tcp_ns = nanoseconds(flow.tcp_timeout),
                        .tcp_fin_ns = nanoseconds(flow.tcp_fin_timeout),
                        .tcp_rst_ns = nanoseconds(flow.tcp_rst_timeout),
-                       .udp_ns = nanoseconds(flow.udp_timeout)}};
+                       .udp_ns = nanoseconds(flow.udp_timeout)},
+          .deduplicate =
+              flow.deduplicate == DeduplicateChoice::none ? Deduplicate::none : Deduplicate::first_interface};
 }
 
 Result<IpfixExporterOptions> ipfix_options(const IpfixExportConfig& config, std::uint16_t community_id_seed,

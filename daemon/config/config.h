@@ -17,6 +17,7 @@ using Duration = std::chrono::nanoseconds;
 enum class DirectionChoice : std::uint8_t { both, ingress, egress };
 enum class HookChoice : std::uint8_t { automatic, tcx, clsact };
 enum class TcxOrderChoice : std::uint8_t { first, last };
+enum class DeduplicateChoice : std::uint8_t { first_interface, none };
 enum class BiflowChoice : std::uint8_t { rfc5103, split };
 enum class ElementsChoice : std::uint8_t { compact, standard, full };
 enum class OtlpProtocolChoice : std::uint8_t { grpc, http_protobuf };
@@ -68,6 +69,7 @@ struct FlowConfig {
   Duration tcp_fin_timeout = std::chrono::seconds(5);
   Duration tcp_rst_timeout = std::chrono::seconds(5);
   Duration udp_timeout = std::chrono::seconds(60);
+  DeduplicateChoice deduplicate = DeduplicateChoice::first_interface;
   std::uint16_t community_id_seed = 0;
   std::uint32_t max_flows = 1'000'000;
   std::uint32_t outbox_records = 65'536;  // a power of two

@@ -17,6 +17,7 @@ constexpr std::uint64_t kGiB = 1ULL << 30U;
 constexpr std::uint64_t kMaxOutbox = 16'777'216;  // records
 
 // In the order of their enumerators.
+constexpr std::array<std::string_view, 2> kDeduplicates = {"first-interface", "none"};
 constexpr std::array<std::string_view, 2> kBiflows = {"rfc5103", "split"};
 constexpr std::array<std::string_view, 3> kElements = {"compact", "standard", "full"};
 constexpr std::array<std::string_view, 3> kDirections = {"both", "ingress", "egress"};
@@ -244,6 +245,7 @@ const Keys<FlowConfig>& flow_keys() {
       {"tcp_fin_timeout", duration(&FlowConfig::tcp_fin_timeout, 1ms, 24h)},
       {"tcp_rst_timeout", duration(&FlowConfig::tcp_rst_timeout, 1ms, 24h)},
       {"udp_timeout", duration(&FlowConfig::udp_timeout, 1ms, 24h)},
+      {"deduplicate", word(&FlowConfig::deduplicate, kDeduplicates)},
       {"community_id_seed", number(&FlowConfig::community_id_seed, 0, 65'535)},
       {"max_flows", number(&FlowConfig::max_flows, 1, 100'000'000)},
       {"outbox_records", number(&FlowConfig::outbox_records, 1'024, kMaxOutbox, true)},

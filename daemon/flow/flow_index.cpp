@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/flow/flow_index.h"
 
+#include <cstddef>
 #include <cstring>
 
 #include "daemon/base/assert.h"
@@ -18,10 +19,24 @@ std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace
 
-std::uint64_t hash_flow_key(const abi::flow_key& key, std::uint64_t seed) {
+KeyMask KeyMask::without_place() {
+  abi::flow_key told_apart{};
+  std::memset(&told_apart, 0xff, sizeof told_apart);
+  told_apart.link = 0;
+  told_apart.tunnel_id = 0;
+  told_apart.vlan = 0;
+  told_apart.kind = static_cast<__u8>(~abi::KIND_TUNNEL_MASK);
+  KeyMask mask;
+  std::memcpy(mask.word, told_apart.port, sizeof mask.word);
+  return mask;
+}
+
+std::uint64_t hash_flow_key(const abi::flow_key& key, std::uint64_t seed, const KeyMask& mask) {
   std::uint64_t w[6];
-  static_assert(sizeof w == sizeof key);
+  static_assert(sizeof w == sizeof key && offsetof(abi::flow_key, port) == 4 * sizeof w[0]);
   std::memcpy(w, &key, sizeof w);
+  w[4] &= mask.word[0];
+  w[5] &= mask.word[1];
   // Odd constants of wyhash; the seed enters every product.
   const std::uint64_t a = fold(w[0] ^ 0xa0761d6478bd642fU ^ seed, w[1] ^ 0xe7037ed1a0b428dbU);
   const std::uint64_t b = fold(w[2] ^ 0x8ebc6af09c88c6e3U ^ seed, w[3] ^ 0x589965cc75374cc3U);

@@ -5,15 +5,34 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "bpf/abi.h"
 
 namespace rheo {
 
-/// A keyed 64-bit hash of all 48 bytes (folded multiplications; a stranger who does not know the seed cannot
-/// make collisions).
-std::uint64_t hash_flow_key(const abi::flow_key& key, std::uint64_t seed);
+/// Which bits of a key's last two words tell flows apart; those of the addresses always do.
+struct KeyMask {
+  std::uint64_t word[2] = {~std::uint64_t{0}, ~std::uint64_t{0}};
+
+  /// All but where it was seen: link, VLAN and tunnel.
+  static KeyMask without_place();
+
+  bool same(const abi::flow_key& a, const abi::flow_key& b) const {
+    std::uint64_t v[6];
+    std::uint64_t w[6];
+    std::memcpy(v, &a, sizeof v);
+    std::memcpy(w, &b, sizeof w);
+    std::uint64_t differ = ((v[4] ^ w[4]) & word[0]) | ((v[5] ^ w[5]) & word[1]);
+    for (unsigned i = 0; i < 4; ++i) differ |= v[i] ^ w[i];
+    return differ == 0;
+  }
+};
+
+/// A keyed 64-bit hash of all 48 bytes but those masked (folded multiplications; a stranger who does not know
+/// the seed cannot make collisions).
+std::uint64_t hash_flow_key(const abi::flow_key& key, std::uint64_t seed, const KeyMask& mask = {});
 
 class FlowIndex {
  public:

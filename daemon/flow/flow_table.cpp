@@ -6,40 +6,27 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include "daemon/base/assert.h"
 #include "daemon/base/fault_point.h"
 #include "daemon/flow/merge.h"
+#include "daemon/flow/reporter.h"
 
 namespace rheo {
-namespace {
-
-std::uint64_t rank_of(const FlowRecord& record, FlowOrder order) {
-  switch (order) {
-    case FlowOrder::packets:
-      return record.forward.total.packets + record.reverse.total.packets;
-    case FlowOrder::start:
-      return record.flow_start_ns;
-    case FlowOrder::end:
-      return record.end_ns;
-    case FlowOrder::bytes:
-      break;
-  }
-  return record.forward.total.l3_bytes + record.reverse.total.l3_bytes;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<FlowTable>> FlowTable::open(const FlowTableOptions& options) {
   auto file = TableFile::open(options.file);
   if (!file) return forward(std::move(file), "flow table");
-  return std::make_unique<FlowTable>(*std::move(file), options.timeouts);
+  return std::make_unique<FlowTable>(*std::move(file), options);
 }
 
-FlowTable::FlowTable(TableFile file, const FlowTimeouts& timeouts)
-    : file_(std::move(file)), timeouts_(timeouts), outbox_(file_) {
+FlowTable::FlowTable(TableFile file, const FlowTableOptions& options)
+    : file_(std::move(file)),
+      timeouts_(options.timeouts),
+      deduplicate_(options.deduplicate),
+      key_mask_(deduplicate_ == Deduplicate::none ? KeyMask{} : KeyMask::without_place()),
+      outbox_(file_) {
   // No entropy is no reason to stop: the seed guards against crafted collisions only.
   static_cast<void>(::getrandom(&hash_seed_, sizeof hash_seed_, 0));
 }
@@ -50,6 +37,7 @@ void FlowTable::recover(RowOwner& owner, std::uint64_t now_ns) {
     if (journal.owner != owner.identity()) journal.source.kind = RowPlace::Kind::nowhere;
     redo(&owner);
   }
+  journal.has_duplicate = journal.has_origin = 0;
   rebuild(now_ns);
 }
 
@@ -63,7 +51,9 @@ void FlowTable::rebuild(std::uint64_t now_ns) {
       free_.push_back(i);
       continue;
     }
-    index_.insert(hash_flow_key(std::bit_cast<abi::flow_key>(entry.key), hash_seed_), i);
+    index_.insert(hash_of(std::bit_cast<abi::flow_key>(entry.key)), i);
+    // Drains are counted on, so that a link's last one is told from those before.
+    drain_number_ = std::max(drain_number_, entry.recent_drain);
     wheel_->schedule(i, deadline(entry, now_ns));
     counters_.merged += unreported(entry);
   }
@@ -87,7 +77,7 @@ std::uint64_t FlowTable::deadline(const EntryState& entry, std::uint64_t now_ns)
 
 std::uint32_t FlowTable::find(const abi::flow_key& key, std::uint64_t hash) const {
   return index_.find(hash, [&](std::uint32_t entry) {
-    return std::memcmp(&file_.entries()[entry].state.key, &key, sizeof key) == 0;
+    return key_mask_.same(std::bit_cast<abi::flow_key>(state(entry).key), key);
   });
 }
 
@@ -111,7 +101,7 @@ void FlowTable::merge(std::span<const Row> rows, RowOwner& owner) {
     const auto batch = rows.first(std::min(rows.size(), kBatch));
     rows = rows.subspan(batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      hashes[i] = hash_flow_key(batch[i].hot->key, hash_seed_);
+      hashes[i] = hash_of(batch[i].hot->key);
       index_.prefetch(hashes[i]);
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -126,7 +116,11 @@ void FlowTable::merge(std::span<const Row> rows, RowOwner& owner) {
 }
 
 void FlowTable::merge_one(const Row& row, std::uint64_t hash, RowOwner& owner) {
+  ++counters_.rows_merged;
   std::uint32_t entry = find(row.hot->key, hash);
+  if (entry != FlowIndex::kNone && deduplicate_ != Deduplicate::none &&
+      !on_its_only_link(state(entry), *row.hot))
+    return merge_shared(entry, row, hash, owner);
   if (entry != FlowIndex::kNone && begins_new_flow(state(entry), *row.hot)) {
     end_flow(entry, idle_end_reason(state(entry)));
     entry = FlowIndex::kNone;
@@ -136,7 +130,44 @@ void FlowTable::merge_one(const Row& row, std::uint64_t hash, RowOwner& owner) {
   else
     continue_flow(entry, row, owner);
   counters_.merged += row_counts(*row.hot);
-  ++counters_.rows_merged;
+}
+
+/// A row of a flow that was seen on other links as well.
+void FlowTable::merge_shared(std::uint32_t entry, const Row& row, std::uint64_t hash, RowOwner& owner) {
+  Journal& journal = file_.journal();
+  EntryState& image = journal.entry;
+  image = state(entry);
+  const bool was_closed = is_closed(image);
+  const RowShare share = share_row(image, *row.hot, drain_number_);
+  const FlowCounts counted = row_counts(share.counted);
+  if (begins_new_flow(state(entry), share.counted)) {
+    end_flow(entry, idle_end_reason(state(entry)));
+    stage_duplicate(share.duplicate);
+    begin_flow({&share.counted, row.cold, row.place}, hash, owner);
+  } else {
+    if (counted.packets > 0) {
+      add_row(image, share.counted, drain_number_);
+      if (image.sequence == 0) improve_initiator(image, *listeners_);
+    }
+    if (share.new_place) {
+      journal.origin = make_origin(*row.hot, *row.cold);
+      journal.has_origin = 1;
+    }
+    journal.has_record = 0;
+    stage_duplicate(share.duplicate);
+    commit(entry, row.place, &owner);
+    if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, image.last_ns));
+  }
+  journal.has_duplicate = journal.has_origin = 0;
+  counters_.merged += counted;
+  counters_.merged = counters_.merged - share.given_back;
+}
+
+/// In the next commit.
+void FlowTable::stage_duplicate(const FlowCounts& duplicate) {
+  Journal& journal = file_.journal();
+  journal.duplicate = file_.header().duplicate + duplicate;
+  journal.has_duplicate = 1;
 }
 
 void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) {
@@ -191,7 +222,7 @@ std::uint64_t FlowTable::next_flow_id() {
 
 void FlowTable::end_flow(std::uint32_t entry, EndReason reason) {
   const EntryState& old = state(entry);
-  index_.erase(hash_flow_key(std::bit_cast<abi::flow_key>(old.key), hash_seed_), entry);
+  index_.erase(hash_of(std::bit_cast<abi::flow_key>(old.key)), entry);
   wheel_->remove(entry);
   stage_record(entry, reason);
   file_.journal().entry = EntryState{};
@@ -240,8 +271,10 @@ void FlowTable::redo(RowOwner* owner) {
   begin_writing(entry);
   journal.entry.version = entry.version;
   entry = journal.entry;
+  if (journal.has_origin == 1) file_.entries()[journal.entry_index].origin = journal.origin;
   end_writing(entry);
   RHEO_FAULT_POINT("entry-copied");
+  if (journal.has_duplicate == 1) file_.header().duplicate = journal.duplicate;
   if (journal.has_record == 1) outbox_.put(journal.record, journal.outbox_position);
   RHEO_FAULT_POINT("record-offered");
   if (journal.source.kind != RowPlace::Kind::nowhere) {
@@ -317,58 +350,11 @@ bool FlowTable::remove_if_empty() {
   return true;
 }
 
-std::vector<LiveFlow> FlowTable::busiest(std::size_t limit) const {
-  if (limit == 0) return {};  // all entries are looked at, a third of a GiB at a million flows
-  struct Ranked {
-    std::uint64_t bytes;
-    std::uint32_t entry;
-  };
-  std::vector<Ranked> ranked;
-  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
-  for (std::uint32_t i = 0; i < used; ++i) {
-    const EntryState& entry = state(i);
-    if (entry.flow_id != 0 && entry.recent_drain == drain_number_) ranked.push_back({entry.recent_bytes, i});
-  }
-  const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(std::min(limit, ranked.size()));
-  std::ranges::partial_sort(ranked, end, [](const Ranked& a, const Ranked& b) { return a.bytes > b.bytes; });
-
-  std::vector<LiveFlow> flows;
-  for (auto it = ranked.begin(); it != end; ++it) {
-    const FlowEntry& flow = file_.entries()[it->entry];
-    flows.push_back({make_record(flow.state, flow.origin, EndReason::active, clock_offset_ns_), it->bytes});
-  }
-  return flows;
-}
-
-std::vector<FlowRecord> FlowTable::find(const FlowQuery& query) const {
-  struct Ranked {
-    std::uint64_t rank;
-    std::uint32_t entry;
-  };
-  const auto record_of = [&](std::uint32_t entry) {
-    const FlowEntry& flow = file_.entries()[entry];
-    return make_record(flow.state, flow.origin, EndReason::active, clock_offset_ns_);
-  };
-  std::vector<Ranked> ranked;
-  const auto used = static_cast<std::uint32_t>(file_.header().entries_used_upto);
-  for (std::uint32_t i = 0; i < used; ++i) {
-    if (state(i).flow_id == 0) continue;
-    const FlowRecord record = record_of(i);
-    if (query.filter.matches(record)) ranked.push_back({rank_of(record, query.order), i});
-  }
-  const auto end =
-      ranked.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(query.limit, ranked.size()));
-  std::ranges::partial_sort(ranked, end, [](const Ranked& a, const Ranked& b) { return a.rank > b.rank; });
-
-  std::vector<FlowRecord> found;
-  for (auto it = ranked.begin(); it != end; ++it) found.push_back(record_of(it->entry));
-  return found;
-}
-
 TableCounters FlowTable::counters() const {
   TableCounters counters = counters_;
   counters.active_flows = index_.size();
   counters.recorded = outbox_.sum();
+  counters.duplicate = file_.header().duplicate;
   counters.outbox_pending = outbox_.slowest_pending();
   return counters;
 }

@@ -29,9 +29,13 @@
 
 namespace rheo {
 
+/// What of a flow that is seen on several links is reported (reporter.h).
+enum class Deduplicate : std::uint8_t { first_interface, none };
+
 struct FlowTableOptions {
   TableFileOptions file;
   FlowTimeouts timeouts{};
+  Deduplicate deduplicate = Deduplicate::first_interface;
 };
 
 /// A flow as it stands, for a live view.
@@ -45,7 +49,7 @@ class FlowTable {
   /// Opens or makes the file.
   static Result<std::unique_ptr<FlowTable>> open(const FlowTableOptions& options);
 
-  FlowTable(TableFile file, const FlowTimeouts& timeouts);
+  FlowTable(TableFile file, const FlowTableOptions& options);
   FlowTable(const FlowTable&) = delete;
   FlowTable& operator=(const FlowTable&) = delete;
 
@@ -100,6 +104,9 @@ class FlowTable {
   void merge_one(const Row& row, std::uint64_t hash, RowOwner& owner);
   void begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner);
   void continue_flow(std::uint32_t entry, const Row& row, RowOwner& owner);
+  void merge_shared(std::uint32_t entry, const Row& row, std::uint64_t hash, RowOwner& owner);
+  void stage_duplicate(const FlowCounts& duplicate);
+  std::uint64_t hash_of(const abi::flow_key& key) const { return hash_flow_key(key, hash_seed_, key_mask_); }
   std::uint32_t take_entry();
   std::uint64_t next_flow_id();
   std::uint64_t expiry_budget(std::uint64_t now_ns);
@@ -113,6 +120,8 @@ class FlowTable {
 
   TableFile file_;
   FlowTimeouts timeouts_;
+  const Deduplicate deduplicate_;
+  const KeyMask key_mask_;
   Outbox outbox_;
   FlowIndex index_;
   std::optional<ExpiryWheel> wheel_;  // made by recover()

@@ -12,10 +12,6 @@
 namespace rheo {
 namespace {
 
-FlowCounts direction_counts(const abi::direction_counts& direction) {
-  return {direction.packets, direction.l3_bytes, direction.l3_bytes + direction.l2_surplus};
-}
-
 void add_direction(EntrySide& side, const abi::direction_counts& direction, std::uint64_t last_ns, bool tcp) {
   if (direction.packets == 0) return;
   if (side.total.packets == 0) {
@@ -34,6 +30,10 @@ void add_direction(EntrySide& side, const abi::direction_counts& direction, std:
 }
 
 }  // namespace
+
+FlowCounts direction_counts(const abi::direction_counts& direction) {
+  return {direction.packets, direction.l3_bytes, direction.l3_bytes + direction.l2_surplus};
+}
 
 FlowCounts row_counts(const abi::hot_row& row) {
   return direction_counts(row.direction[0]) + direction_counts(row.direction[1]);

@@ -9,7 +9,10 @@
 
 namespace rheo {
 
-/// Packets and octets of both directions of a row.
+/// Packets and octets of one direction of a row.
+FlowCounts direction_counts(const abi::direction_counts& direction);
+
+/// Likewise of both.
 FlowCounts row_counts(const abi::hot_row& row);
 
 /// An entry for the row's key without a packet yet.

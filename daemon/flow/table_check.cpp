@@ -75,6 +75,9 @@ std::string find_journal_fault(const TableBytes& table) {
   if (journal.entry_index >= table.header->entries_used_upto) return "the journal's entry does not exist";
   if (journal.entry.flow_id != 0 && !plausible_entry(journal.entry)) return "the journal's entry is damaged";
   if (journal.has_record > 1) return "the journal's record is damaged";
+  if (journal.has_duplicate > 1 || journal.has_origin > 1 ||
+      (journal.has_duplicate == 1 && !sane_counts(journal.duplicate)))
+    return "the journal's duplicates are damaged";
   if (!below(journal.source.kind, 3) || journal.source.generation > 1 ||
       journal.source.way >= abi::FLOW_CACHE_WAYS)
     return "the journal's source is damaged";
@@ -102,6 +105,10 @@ bool plausible_entry(const EntryState& entry) {
   if ((entry.key.kind & kKindTunnelMask) >= kTunnelTypeCount) return false;
   if (entry.key.address[0] > entry.key.address[1]) return false;
   if (entry.first_ns > entry.last_ns || entry.window_first_ns > entry.last_ns) return false;
+  if (entry.many_links > 1) return false;
+  if (entry.many_links == 1 &&
+      (entry.reporter[0] > entry.link.size() || entry.reporter[1] > entry.link.size()))
+    return false;
   for (const EntrySide& side : entry.side) {
     if (!sane_counts(side.total) || !not_above(side.reported, side.total)) return false;
   }
@@ -123,6 +130,7 @@ std::string find_header_fault(const TableHeader& header, std::string_view boot_i
 }
 
 std::string find_table_fault(const TableBytes& table) {
+  if (!sane_counts(table.header->duplicate)) return "its duplicates are damaged";
   if (table.header->entries_used_upto > table.capacity) return "it is shorter than its entries";
   const auto* lanes = reinterpret_cast<const std::byte*>(table.lanes);
   for (std::size_t i = 0; i < kMaxLanes; ++i) {

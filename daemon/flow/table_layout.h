@@ -28,6 +28,10 @@ struct Journal {
   std::uint64_t outbox_position;  // of the record
   EntryState entry;
   FlowRecord record;
+  std::uint32_t has_duplicate;  // 0: `duplicate` is nothing
+  std::uint32_t has_origin;
+  FlowCounts duplicate;  // TableHeader::duplicate from now on
+  EntryOrigin origin;    // of the entry
 };
 static_assert(sizeof(Journal) <= 4096);
 

@@ -30,14 +30,15 @@ struct DatapathCounters {
   LossCount evicted_full;
 };
 
-/// The flow table: `merged` and `recorded` since its file was made, the rest by this process.
+/// The flow table: `merged`, `recorded` and `duplicate` since its file was made, the rest by this process.
 struct TableCounters {
   std::uint64_t active_flows = 0;
   std::uint64_t rows_merged = 0;
   std::uint64_t flows_made = 0;
   std::uint64_t records[kEndReasonCount] = {};
-  FlowCounts merged;    // all rows ever merged
-  FlowCounts recorded;  // all deltas ever put into records; merged - recorded is still in the table
+  FlowCounts merged;     // all rows ever merged but for `duplicate`
+  FlowCounts recorded;   // all deltas ever put into records; merged - recorded is still in the table
+  FlowCounts duplicate;  // packets that another link had reported; in no flow
   std::uint64_t outbox_pending = 0;  // of the slowest lane
 };
 

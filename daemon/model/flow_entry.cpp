@@ -96,6 +96,7 @@ FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndRe
   }
   record.vlan = key.vlan;
   record.link = key.link;
+  if (entry.many_links != 0) record.other_links = entry.link;
   record.flow_start_ns = wall_clock(entry.first_ns, clock_offset_ns);
   record.start_ns = wall_clock(entry.window_first_ns, clock_offset_ns);
   record.end_ns = wall_clock(entry.last_ns, clock_offset_ns);

@@ -12,7 +12,7 @@
 
 namespace rheo {
 
-inline constexpr std::uint32_t kTableSchema = 2;
+inline constexpr std::uint32_t kTableSchema = 3;
 inline constexpr std::uint64_t kTableMagic = 0x31574f4c464f4852;  // "RHOFLOW1"
 inline constexpr std::size_t kMaxLanes = 32;
 
@@ -68,9 +68,12 @@ struct EntryState {
   std::uint8_t initiator;  // 0 or 1: the side that is "source"
   std::uint8_t initiator_by;
   std::uint8_t first_direction;
-  std::uint8_t zero_before_version;
-  std::uint32_t version;  // odd while the entry is being written; see read_entry()
-  std::uint8_t zero[16];
+  std::uint8_t many_links;  // 1: it was seen on more links than its key's, and is reported once
+  std::uint32_t version;    // odd while the entry is being written; see read_entry()
+  // Where many_links is 0 the rest is nothing; daemon/flow/reporter.h.
+  OtherLinks link;           // those beside its key's, then 0
+  std::uint8_t reporter[2];  // by direction: 0 for the key's link, n for link[n - 1]
+  std::uint8_t drain[2];     // by direction: the reporter's last, in its low 8 bits
 };
 static_assert(sizeof(EntryState) == 256);
 
@@ -110,6 +113,7 @@ struct TableHeader {
   std::uint64_t entries_used_upto;  // no entry from this index on was ever used
   std::uint64_t drain_version;      // odd while a drain is being merged
   std::uint64_t drained_at_ns;      // when the last merged drain began
+  FlowCounts duplicate;             // merged, and in no flow: another link has reported the same packets
 };
 static_assert(sizeof(TableHeader) <= 4096);
 

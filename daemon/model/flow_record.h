@@ -92,6 +92,8 @@ struct FlowDirection {
   std::uint8_t marks = 0;
 };
 
+using OtherLinks = std::array<std::uint32_t, 3>;  // as FlowRecord::link, 0: none
+
 struct FlowRecord {
   // Identity: the same record sent twice has the same two numbers.
   std::uint64_t flow_id = 0;
@@ -109,6 +111,8 @@ struct FlowRecord {
   std::uint16_t icmp_id_be = 0;  // echo identifier, else 0
   std::uint16_t vlan = 0;        // 0: untagged
   std::uint32_t link = 0;        // ifindex in 24 bits, network namespace number in 8
+  // Where it was seen as well, and not counted again; as many as are noted, then 0.
+  OtherLinks other_links{};
 
   // Nanoseconds since 1970. Windows of one flow's records never overlap.
   std::uint64_t flow_start_ns = 0;  // the flow's first packet

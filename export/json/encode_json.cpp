@@ -44,6 +44,7 @@ std::array<std::string, 9> tcp_flag_names() {
 }
 
 constexpr std::size_t kMaxNameBytes = 255;  // of an interface; the kernel's own limit is 15
+constexpr std::size_t kMaxOtherNameBytes = 63;
 
 std::uint16_t host_order(std::uint16_t be) { return ntohs(be); }
 
@@ -56,6 +57,7 @@ class RecordWriter {
   void end_points();
   void observation(const LinkTable& links);
   void forward();
+  void other_links(const LinkTable& links);
   void reverse() { direction(record_.reverse, kReverse); }
   void tunnel();
 
@@ -164,11 +166,25 @@ void RecordWriter::observation(const LinkTable& links) {
     text_.text(name.substr(0, kMaxNameBytes));
   }
   integer_unless_0(Field::interface_netns, record_.link >> 24U);
+  if (record_.other_links[0] != 0) other_links(links);
   integer_unless_0(Field::vlan_id, record_.vlan);
   integer_unless_0(Field::inner_vlan_id, record_.inner_vlan);
   if (record_.mpls_count == 0) return;
   integer(Field::mpls_label, record_.mpls_top_label);
   integer(Field::mpls_depth, record_.mpls_count);
+}
+
+void RecordWriter::other_links(const LinkTable& links) {
+  key(Field::interface_others);
+  text_.raw('[');
+  bool first = true;
+  for (const std::uint32_t link : record_.other_links) {
+    const std::string_view name = link_name(links, link);
+    if (name.empty()) continue;
+    if (!std::exchange(first, false)) text_.raw(',');
+    text_.text(name.substr(0, kMaxOtherNameBytes));
+  }
+  text_.raw(']');
 }
 
 void RecordWriter::forward() {

@@ -108,6 +108,7 @@ void add_table(Metrics& metrics, const TableCounters& table) {
   metrics.by_reason("table.records", "{record}", table.records);
   metrics.counts("table.merged", table.merged);
   metrics.counts("table.recorded", table.recorded);
+  metrics.counts("table.duplicate", table.duplicate);
   metrics.gauge("table.outbox_pending", "{record}", table.outbox_pending);
 }
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "daemon/base/assert.h"
 #include "daemon/model/community_id.h"
@@ -176,8 +178,11 @@ class SpanEncoder::Interface {
  public:
   void forget() { known_ = false; }
 
-  std::string_view attributes(std::uint32_t link, const LinkTable& links) {
-    if (!known_ || link != link_) render(link, links);
+  std::string_view attributes(const FlowRecord& record, const LinkTable& links) {
+    if (!known_ || record.link != link_ || record.other_links != others_) {
+      render(record.link, links);
+      render_others(record.other_links, links);
+    }
     return text_;
   }
 
@@ -197,6 +202,18 @@ class SpanEncoder::Interface {
       text_ += text_attribute(kSpanFields[static_cast<std::size_t>(SpanField::interface_mac)].name,
                               mac_of(found->second.mac));
   }
+  void render_others(const OtherLinks& others, const LinkTable& links) {
+    constexpr std::size_t kLongestName = 15;  // so that three fit into an attribute
+    others_ = others;
+    std::vector<std::string> names;
+    for (const std::uint32_t link : others) {
+      std::string shown = wire::utf8(link_name(links, link), kLongestName);
+      if (!shown.empty()) names.push_back(std::move(shown));
+    }
+    if (names.empty()) return;
+    const FlowField& field = kFlowFields[static_cast<std::size_t>(Field::interface_others)];
+    text_ += texts_attribute(field.name, names);
+  }
   static std::string mac_of(const MacAddress& mac) {
     char text[17];
     return {text, put_mac(text, mac)};
@@ -204,6 +221,7 @@ class SpanEncoder::Interface {
 
   bool known_ = false;
   std::uint32_t link_ = 0;
+  OtherLinks others_{};
   std::string text_;
 };
 
@@ -266,7 +284,7 @@ char* SpanEncoder::put_span(char* at, const FlowRecord& record, const SpanContex
   AttributeWriter attributes(at, record);
   attributes.identity({community.data(), community.size()});
   attributes.end_points();
-  attributes.chunk(interface_->attributes(record.link, context.links));
+  attributes.chunk(interface_->attributes(record, context.links));
   attributes.observation();
   attributes.forward();
   attributes.reverse();

@@ -17,7 +17,7 @@ from rig import TOP, Rig, expect, expect_conserved, expect_equal, finish_sending
 import bpf_objects  # of tests/tools, which rig has put on the path
 
 TCX_PROGRAMS = TOP / "tests" / "tools" / "tcx_programs.py"
-FAST = {"max_record_interval": "1s", "udp_timeout": "1s", "tcp_timeout": "1s"}
+FAST = {"deduplicate": "none", "max_record_interval": "1s", "udp_timeout": "1s", "tcp_timeout": "1s"}
 HOOKS = ("tcx", "clsact")
 
 

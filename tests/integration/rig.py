@@ -208,9 +208,15 @@ def losses(counters):
             "l2_bytes": sum(counters.get(f"{name}.bytes", counters.get(f"{name}.l2_bytes", 0)) for name in LOSSES)}
 
 
-def expect_conserved(sent, sums, counters, lossless=True):
-    """The equation: records, each once, and named losses are what was sent, to the packet and the octet."""
+def expect_conserved(sent, sums, counters, lossless=True, several_links=False):
+    """The equation: records, each once, and named losses are what was sent, to the packet and the octet. Where one
+    packet passes several metered links, `sent` has it once, and what they saw is with the duplicates."""
     lost = losses(counters)
+    if several_links:
+        expect_equal(counters["datapath.seen_packets"] - counters["datapath.not_ip.packets"],
+                     sums.packets + counters["table.duplicate.packets"] + lost["packets"], "packets seen")
+    else:
+        expect_equal(counters["table.duplicate.packets"], 0, "duplicates")
     if lossless:
         expect_equal(lost["packets"], 0, f"packets lost (by name: { {k: v for k, v in counters.items() if v} })")
         expect_equal(sums.l3_bytes, sent["l3_bytes"], "layer-3 octets in records")

@@ -208,6 +208,43 @@ gre_to_many() {
 	ping_through gre_to_many 5
 }
 
+# What passes a WireGuard tunnel is seen on it, and encrypted, as another flow, on the link below.
+under_wireguard() {
+	underlay
+	[ -e /sys/class/net/link4 ] || wireguard 4
+	ping_through under_wireguard 4
+}
+
+# A VLAN on a bond of one port: each packet passes all three, in both directions.
+stack() { # CASE
+	for which in all default; do
+		echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6
+	done
+	ip link add north type veth peer name south
+	ip link add bond7 type bond mode active-backup miimon 100
+	ip link set dev north master bond7
+	ip link add link bond7 name bond7.5 type vlan id 5
+	ip link add link south name south.5 type vlan id 5
+	for interface in south north bond7 bond7.5 south.5; do
+		quiet_up $interface
+	done
+	tries=0
+	until [ "$(cat /sys/class/net/bond7.5/operstate)" = up ] || [ $tries -gt 100 ]; do
+		tries=$((tries + 1))
+		usleep 50000
+	done
+	start "$1" || return
+	send sent.1 bond7.5 --packets "$packets" --flows "$flows"
+	send sent.2 south.5 --packets "$packets" --flows "$flows" --swap-ends --size 200
+	stop
+	ip link delete dev bond7.5
+	ip link delete dev bond7
+	ip link delete dev north
+}
+
+vlan_on_bond() { stack vlan_on_bond; }
+vlan_on_bond_none() { stack vlan_on_bond_none; }
+
 # IPFIX over SCTP, which the host's kernel may not have: the unit tests of the transport, then rheod.
 sctp() {
 	ip link set dev lo up

@@ -4,7 +4,8 @@
 
 On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
 also when rheod is killed in between, or dies while it takes over and is then detached by hand; links without a
-link-layer header are metered by their inner packets; IPFIX over SCTP has everything.
+link-layer header are metered by their inner packets; IPFIX over SCTP has everything; what passes a VLAN on a bond is
+reported once, or once for each with deduplicate = "none".
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -35,6 +36,8 @@ PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
 LINKS = {"links": {1: "ipip", 2: "gre", 3: "sit", 4: "wireguard"}, "gre_to_many": {5: "gre to many"}}
+STACK = ("north", "bond7", "bond7.5")  # a packet passes all of them
+INCLUDE = {"under_wireguard": ("link4", "east"), "vlan_on_bond": STACK, "vlan_on_bond_none": STACK}
 OURS = ("rheod", "packet_source", "unit_ipfix_transport_stream", "sctp_collector")
 NEEDED = ("qemu-system-x86_64", "busybox", "depmod", "dpkg", "ip")
 
@@ -47,6 +50,7 @@ include = {include}
 drain_interval = "{drain}"
 [flow]
 max_record_interval = "2s"
+deduplicate = "{deduplicate}"
 [export.json.test]
 path = "/out/{case}/records.json"
 """
@@ -171,6 +175,32 @@ def judge_left_behind(files, kernel):
     expect_conserved(files.sent(), files.sums(), counters)
 
 
+def judge_stack(files, kernel):
+    """A VLAN on a bond of a port: once, whichever of them reports, or three times."""
+    counters, sums, sent = files.counters(), files.sums(), files.sent()
+    expect_hook(files, kernel, len(STACK))
+    times = len(STACK) if files.case.endswith("none") else 1
+    expect_equal(counters["datapath.seen_packets"], len(STACK) * sent["packets"], "packets seen")
+    for unit in ("packets", "l3_bytes"):
+        expect_equal(getattr(sums, unit), times * sent[unit], f"{unit} in records")
+    expect_equal(counters["table.duplicate.packets"], (len(STACK) - times) * sent["packets"], "duplicates")
+    expect_equal(sums.flows, times * FLOWS, "flows")
+
+
+def judge_under_wireguard(files, kernel):
+    counters = files.counters()
+    expect_hook(files, kernel, 2)
+    answers = (files.folder / "ping.4").read_text()
+    expect(f" {PINGS} packets received" in answers, f"pings were lost: {answers} {files.trouble()}")
+    records = (files.folder / "records.json").read_text()
+    expect_equal(pings_of(records, "link4")[0], 2 * PINGS, "packets in records of the tunnel")
+    below = [record for record in map(json.loads, records.splitlines()) if record.get("destination.port") == 51820]
+    packets = sum(int(record[f"{way}packets.delta"]) for record in below for way in ("flow.", "flow.reverse."))
+    expect({record["network.interface.name"] for record in below} == {"east"} and packets >= 2 * PINGS,
+           f"the tunnel's own flow has {packets} packets")
+    expect_equal(counters["table.duplicate.packets"], 0, "duplicates: they are two flows")
+
+
 def judge_sctp(files, kernel):
     said = (files.folder / "tests").read_text(errors="replace")
     expect_equal((files.folder / "tests_exit").read_text().strip(), "0", f"exit status of the unit tests: {said[-500:]}")
@@ -184,7 +214,8 @@ def judge_sctp(files, kernel):
 
 
 CASES = {"conservation": judge_conservation, "restart": judge_restart, "left_behind": judge_left_behind, "links": judge_links,
-         "gre_to_many": judge_links, "sctp": judge_sctp}
+         "gre_to_many": judge_links, "sctp": judge_sctp, "under_wireguard": judge_under_wireguard,
+         "vlan_on_bond": judge_stack, "vlan_on_bond_none": judge_stack}
 
 
 class Reports:
@@ -211,9 +242,10 @@ def payload(cases, packets):
     files = {"script.sh": (pathlib.Path(__file__).parent / "guest_script.sh").read_bytes(),
              "cases": f'cases="{" ".join(cases)}" packets={packets} flows={FLOWS}\n'.encode()}
     for case in cases:
-        include = [f"link{number}" for number in LINKS[case]] if case in LINKS else ["east"]
+        include = [f"link{number}" for number in LINKS[case]] if case in LINKS else INCLUDE.get(case, ["east"])
+        deduplicate = "none" if case.endswith("none") else "first-interface"
         drain = "100ms" if case == "restart" else "1s"
-        config = CONFIG.format(case=case, include=json.dumps(include), drain=drain)
+        config = CONFIG.format(case=case, include=json.dumps(include), drain=drain, deduplicate=deduplicate)
         files[f"{case}.toml"] = (config + (SCTP_EXPORTER if case == "sctp" else "")).encode()
     return files
 

@@ -66,6 +66,7 @@ tcp_timeout = "1ms"
 tcp_fin_timeout = "2s"
 tcp_rst_timeout = "3s"
 udp_timeout = "4s"
+deduplicate = "none"
 community_id_seed = 65535
 max_flows = 100000000
 outbox_records = 1024
@@ -148,7 +149,7 @@ l = ["a", "b"]
                      .direction = {{"eth*", DirectionChoice::ingress}, {"wg0", DirectionChoice::egress}}},
       .datapath = {HookChoice::clsact, TcxOrderChoice::last, 7, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
-      .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, 65'535, 100'000'000, 1'024},
+      .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, DeduplicateChoice::none, 65'535, 100'000'000, 1'024},
       .resource = {{{"deployment.environment.name", "x"},
                     {"service.name", "s"},
                     {"n", std::int64_t{-1}},
@@ -289,6 +290,8 @@ const Mistake kMistakes[] = {
      "f:2: flow.tcp_rst_timeout = 1.5: not a duration; allowed: 1ms to 24h, such as \"5s\""},
     {"[flow]\nudp_timeout = \"\"",
      "f:2: flow.udp_timeout = \"\": not a duration; allowed: 1ms to 24h, such as \"1m\""},
+    {"[flow]\ndeduplicate = \"all\"",
+     "f:2: flow.deduplicate = \"all\": unknown; allowed: \"first-interface\", \"none\""},
     {"[flow]\ncommunity_id_seed = -1", "f:2: flow.community_id_seed = -1: out of range; allowed: 0 to 65535"},
     {"[flow]\nmax_flows = \"1M\"", "f:2: flow.max_flows = \"1M\": not an integer; allowed: 1 to 100000000"},
     {"[flow]\noutbox_records = 1025",

@@ -54,7 +54,8 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("source.port":43210,"source.mac":"02:00:00:00:00:01",)"
             R"("destination.address":"2001:db8:1:2:3:4:5:6","destination.port":443,)"
             R"("destination.mac":"02:00:00:00:00:fe","network.interface.index":2,)"
-            R"("network.interface.name":"eth0","network.interface.netns.id":3,"network.vlan.id":100,)"
+            R"("network.interface.name":"eth0","network.interface.netns.id":3,)"
+            R"("network.interface.others":["br0"],"network.vlan.id":100,)"
             R"("network.vlan.inner.id":200,"network.mpls.label.id":1048575,"network.mpls.depth":2,)"
             R"("flow.bytes.delta":3456,"flow.bytes.total":9000,"flow.packets.delta":12,)"
             R"("flow.packets.total":40,"flow.layer2.bytes.delta":3624,"flow.layer2.bytes.total":9560,)"
@@ -186,6 +187,7 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
                             "tunnel.id",
                             "network.interface.name",
                             "network.interface.netns.id",
+                            "network.interface.others",
                             "flow.ip.flow_label",
                             "flow.icmp.id"})
     EXPECT_FALSE(has(line, field)) << field << " in " << line;

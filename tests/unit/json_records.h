@@ -22,6 +22,7 @@ inline Address address(const std::string& text) {
 inline LinkTable links() {
   LinkTable table;
   table[2].name = "eth0";
+  table[5].name = "br0";
   return table;
 }
 
@@ -65,6 +66,7 @@ inline FlowRecord fullest_record() {
   r.source = address("2001:db8::1");
   r.destination = address("2001:db8:1:2:3:4:5:6");
   r.link = 2 | 3U << 24U;
+  r.other_links = {5, 9};  // 9 is gone
   r.vlan = 100;
   r.inner_vlan = 200;
   r.mpls_count = 2;

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A flow that passes several metered interfaces: with deduplicate = "first-interface" the host's total is what was
+sent, to the octet; with "none" it is that times the interfaces. Over a bridge, and in a VXLAN tunnel over veth; through
+kills; and when the interface that reports falls silent."""
+import json
+import time
+
+from rig import Rig, expect, expect_conserved, expect_equal, finish_sending, losses, sent_by
+
+FAST = {"max_record_interval": "1s", "udp_timeout": "3s", "tcp_timeout": "3s"}
+MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
+PACKETS, FLOWS = 200_000, 2_000
+
+
+def quiet(namespace):
+    for which in ("all", "default"):
+        namespace.set_kernel(f"ipv6/conf/{which}/disable_ipv6", 1)
+
+
+def up(namespace, interface):
+    namespace.run(["ip", "link", "set", "dev", interface, "addrgenmode", "none"])
+    namespace.run(["ethtool", "-K", interface, "tso", "off", "gso", "off", "gro", "off"])
+    namespace.run(["ip", "link", "set", "dev", interface, "up"])
+
+
+def bridge(rig):
+    """Two ports and a bridge that sees what it forwards; frames from one port leave by the other."""
+    host, left, right = rig.namespace("host"), rig.namespace("left"), rig.namespace("right")
+    quiet(host)
+    rig.veth(host, "a", left, "west")
+    rig.veth(host, "b", right, "east")
+    host.run(["ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"])
+    host.run(["ip", "link", "set", "dev", "br0", "promisc", "on"])
+    for port in ("a", "b"):
+        host.run(["ip", "link", "set", "dev", port, "master", "br0"])
+    up(host, "br0")
+    return host, left, "west"
+
+
+def vxlan(rig):
+    """A tunnel over the pair east - west; what is sent through it is seen on it, and inside of frames of east."""
+    near, far = rig.pair()
+    for number, (namespace, link) in enumerate(((near, "east"), (far, "west")), 1):
+        quiet(namespace)
+        other = 3 - number
+        namespace.run(["ip", "address", "add", f"192.0.2.{number}/24", "dev", link])
+        namespace.run(["ip", "neighbour", "add", f"192.0.2.{other}", "lladdr", f"02:00:00:00:00:0{other}", "dev", link])
+        namespace.run(["ip", "link", "set", "dev", link, "address", f"02:00:00:00:00:0{number}"])
+        namespace.run(["ip", "link", "add", "vx0", "type", "vxlan", "id", "42", "dstport", "4789", "nolearning",
+                       "local", f"192.0.2.{number}", "remote", f"192.0.2.{other}", "dev", link])
+        up(namespace, "vx0")
+    return near, near, "vx0"
+
+
+# How it is made, and the interfaces that each packet passes there.
+TOPOLOGIES = {"bridge": (bridge, ("a", "br0", "b")), "VXLAN over veth": (vxlan, ("vx0", "east"))}
+
+
+def start(rig, host, case, interfaces, deduplicate, **datapath):
+    return rig.rheod(host, case, interfaces={"include": list(interfaces)}, datapath={"drain_interval": "50ms", **datapath},
+                     flow={**FAST, "deduplicate": deduplicate}).start()
+
+
+def records_of(rheod):
+    return [json.loads(line) for line in rheod.records.read_text().splitlines()]
+
+
+def once(rig, case, topology):
+    make, interfaces = TOPOLOGIES[topology]
+    host, sender, link = make(rig)
+    rheod = start(rig, host, case, interfaces, "first-interface")
+    sent = sent_by(sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED))
+    counters = rheod.stop()
+    expect_equal(counters["table.duplicate.packets"], (len(interfaces) - 1) * PACKETS, "duplicates")
+    expect_conserved(sent, rheod.sums(), counters, several_links=True)
+    expect_equal(rheod.sums().flows, FLOWS, "flows")
+    seen = {(record["network.interface.name"], *record.get("network.interface.others", [])) for record in records_of(rheod)}
+    expect(all(places[0] == interfaces[0] and set(places) <= set(interfaces) for places in seen),
+           f"a record of another than {interfaces[0]}: {seen}")
+    expect(any(set(places) == set(interfaces) for places in seen), f"no record names all of {interfaces}: {seen}")
+
+
+def each_time(rig, case, topology):
+    make, interfaces = TOPOLOGIES[topology]
+    host, sender, link = make(rig)
+    rheod = start(rig, host, case, interfaces, "none")
+    sent = sent_by(sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED))
+    counters = rheod.stop()
+    sums = rheod.sums()
+    expect_equal(losses(counters)["packets"], 0, "packets lost")
+    expect_equal(counters["table.duplicate.packets"], 0, "duplicates")
+    expect_equal(sums.packets, len(interfaces) * sent["packets"], "packets in records")
+    expect_equal(sums.flows, len(interfaces) * FLOWS, "flows")
+    named = {record["network.interface.name"] for record in records_of(rheod)}
+    expect_equal(named, set(interfaces), "interfaces in records")
+    expect(not any("network.interface.others" in record for record in records_of(rheod)), "a record names others")
+
+
+def killed(rig, case):
+    """Each packet of three interfaces is in a record, a duplicate or a named loss, whenever rheod dies."""
+    host, left, link = bridge(rig)
+    rheod = start(rig, host, case, ("a", "br0", "b"), "first-interface", flow_cache_rows=1024)
+    source = left.start_sending(link, "--rate", 10_000, "--flows", 3_000, "--seed", 7, *MIXED, "--both-directions")
+    points = ("journal-written", "journal-committed", "entry-copied", "record-offered", "source-released", "journal-empty")
+    for passage, point in enumerate(points):
+        time.sleep(0.2)
+        rheod.kill()
+        rheod.start(wait=False, environment={"RHEO_FAULT": f"{point}:{100 + 77 * passage}"})
+        expect(rheod.wait_killed(10), f"rheod did not die at {point}")
+        rheod.start()
+    time.sleep(0.3)
+    finish_sending(source)
+    counters = rheod.stop()
+    sums, lost = rheod.sums(), losses(counters)
+    expect(counters["table.duplicate.packets"] > 0, "nothing was a duplicate")
+    expect_equal(sums.packets + counters["table.duplicate.packets"] + lost["packets"], counters["datapath.seen_packets"],
+                 "packets in records, duplicates and losses")
+    expect_equal(sums.l2_bytes + counters["table.duplicate.l2_bytes"] + lost["l2_bytes"], counters["datapath.seen_bytes"],
+                 "octets in records, duplicates and losses")
+    expect_equal(sums.duplicates, 0, "records that are in the file twice")
+
+
+def fallen_silent(rig, case):
+    """The flow comes over another port: a port that still sees it reports after two seconds, and nothing is in both."""
+    host, left, link = bridge(rig)
+    third = rig.namespace("third")
+    rig.veth(host, "c", third, "north")
+    host.run(["ip", "link", "set", "dev", "c", "master", "br0"])
+    host.run(["ip", "link", "set", "dev", "a", "type", "bridge_slave", "flood", "off"])  # nor sent what c brings
+    rheod = start(rig, host, case, ("a", "b"), "first-interface")
+    reports = [left.send(link, "--packets", 2_000, "--rate", 2_000, "--flows", 5)]
+    before = len(records_of(rheod)) if rheod.records.exists() else 0
+    reports.append(third.send("north", "--packets", 10_000, "--rate", 2_000, "--flows", 5))
+    counters = rheod.stop()
+    sums, sent = rheod.sums(), sent_by(*reports)["packets"]
+    expect_equal(sums.packets + counters["table.duplicate.packets"] + losses(counters)["packets"],
+                 counters["datapath.seen_packets"], "packets in records, duplicates and losses")
+    names = {record["network.interface.name"] for record in records_of(rheod)[before:]}
+    expect("b" in names, f"interfaces that reported: {names}")
+    expect(2_000 + 2_000 < sums.packets <= sent, f"{sums.packets} packets in records, {sent} were sent")
+
+
+def main():
+    rig = Rig(lambda parser: parser.add_argument("--only", default="", help="cases whose name has this word"))
+    cases = {"kill -9 in each step": killed, "the reporter falls silent": fallen_silent}
+    for name in TOPOLOGIES:
+        cases[f"{name}, first-interface"] = lambda rig, case, name=name: once(rig, case, name)
+        cases[f"{name}, none"] = lambda rig, case, name=name: each_time(rig, case, name)
+    for name, action in cases.items():
+        if rig.arguments.only in name:
+            with rig.case(name) as case:
+                action(rig, case)
+    rig.end()
+
+
+if __name__ == "__main__":
+    main()
