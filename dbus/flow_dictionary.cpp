@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/flow_dictionary.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include "daemon/base/utf8.h"
+#include "daemon/model/byte_order.h"
 #include "daemon/model/names.h"
 
 namespace rheo {
@@ -39,9 +38,9 @@ Dictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
   add(flow, "InterfaceIndex", link_ifindex(record.link));
   add(flow, "Protocol", protocol_name(record.protocol));
   add(flow, "Source", address_text(record.source, record.ipv6));
-  add(flow, "SourcePort", ntohs(record.source_port_be));
+  add(flow, "SourcePort", host_order(record.source_port_be));
   add(flow, "Destination", address_text(record.destination, record.ipv6));
-  add(flow, "DestinationPort", ntohs(record.destination_port_be));
+  add(flow, "DestinationPort", host_order(record.destination_port_be));
   add(flow, "TcpState", std::string(tcp_state_name(record.tcp_state)));
   add(flow, "Vlan", record.vlan);
   add(flow, "StartedAt", record.flow_start_ns);

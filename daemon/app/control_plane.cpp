@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/utf8.h"
+#include "daemon/model/byte_order.h"
 
 namespace rheo {
 namespace {
@@ -86,8 +87,7 @@ std::vector<ListeningPort> ControlPlane::listening_ports() const {
   for (const SocketAddress& socket : parts_.listeners.get()->sockets)
     ports.push_back({.protocol = socket.protocol, .address = socket.address, .port_be = socket.port_be});
   std::ranges::sort(ports, {}, [](const ListeningPort& port) {
-    return std::tuple(port.protocol, static_cast<std::uint16_t>(port.port_be << 8U | port.port_be >> 8U),
-                      port.address);
+    return std::tuple(port.protocol, host_order(port.port_be), port.address);
   });
   return ports;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/app/live_table.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 
 #include "daemon/base/clock.h"
+#include "daemon/model/byte_order.h"
 #include "daemon/model/names.h"
 
 namespace rheo {
@@ -44,7 +44,7 @@ std::string end_point(const FlowRecord& record, const Address& address, std::uin
   std::string text = address_text(address, record.ipv6);
   if (port_be == 0) return text;
   if (record.ipv6) text = "[" + text + "]";
-  return text + ":" + std::to_string(ntohs(port_be));
+  return text + ":" + std::to_string(host_order(port_be));
 }
 
 std::string transport(const FlowRecord& record) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
 #include "daemon/model/names.h"
 
@@ -62,8 +63,6 @@ const Address& outer_source(const FlowView& v) {
 const Address& outer_destination(const FlowView& v) {
   return v.turned ? v.record.outer_source : v.record.outer_destination;
 }
-
-std::uint16_t host_order(std::uint16_t be) { return __builtin_bswap16(be); }
 
 std::uint64_t milliseconds(std::uint64_t ns) { return ns / 1'000'000; }
 

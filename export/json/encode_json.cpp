@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "daemon/base/assert.h"
+#include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
 #include "daemon/model/names.h"
 #include "export/flow_fields.h"
@@ -45,8 +46,6 @@ std::array<std::string, 9> tcp_flag_names() {
 
 constexpr std::size_t kMaxNameBytes = 255;  // of an interface; the kernel's own limit is 15
 constexpr std::size_t kMaxOtherNameBytes = 63;
-
-std::uint16_t host_order(std::uint16_t be) { return ntohs(be); }
 
 /// Writes one record, group by group, in the order of the table.
 class RecordWriter {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/otlp/span_encoder.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "daemon/base/assert.h"
+#include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
 #include "daemon/model/trace_id.h"
 #include "export/flow_text.h"
@@ -102,10 +102,10 @@ void AttributeWriter::identity(std::string_view community_id) {
 void AttributeWriter::end_points() {
   chunk(all_.network[record_.ipv6 ? 1 : 0][record_.protocol]);
   address(Field::source_address, record_.source, record_.ipv6);
-  if (has_ports(record_.protocol)) integer(Field::source_port, ntohs(record_.source_port_be));
+  if (has_ports(record_.protocol)) integer(Field::source_port, host_order(record_.source_port_be));
   mac(Field::source_mac, record_.source_mac);
   address(Field::destination_address, record_.destination, record_.ipv6);
-  if (has_ports(record_.protocol)) integer(Field::destination_port, ntohs(record_.destination_port_be));
+  if (has_ports(record_.protocol)) integer(Field::destination_port, host_order(record_.destination_port_be));
   mac(Field::destination_mac, record_.destination_mac);
 }
 
@@ -121,7 +121,7 @@ void AttributeWriter::observation() {
 void AttributeWriter::forward() {
   direction(record_.forward, 0);
   integer_unless_0(Field::flow_label, record_.flow_label);
-  if (is_icmp(record_.protocol)) integer_unless_0(Field::icmp_id, ntohs(record_.icmp_id_be));
+  if (is_icmp(record_.protocol)) integer_unless_0(Field::icmp_id, host_order(record_.icmp_id_be));
 }
 
 void AttributeWriter::direction(const FlowDirection& counted, unsigned which) {
@@ -162,9 +162,9 @@ void AttributeWriter::tunnel() {
   if (record_.tunnel_id != 0 || always_has_id(record_.tunnel)) integer(Field::tunnel_id, record_.tunnel_id);
   chunk(all_.tunnel_network[outer_ipv6 ? 1 : 0][record_.outer_protocol]);
   address(Field::tunnel_source_address, record_.outer_source, outer_ipv6);
-  integer_unless_0(Field::tunnel_source_port, ntohs(record_.outer_source_port_be));
+  integer_unless_0(Field::tunnel_source_port, host_order(record_.outer_source_port_be));
   address(Field::tunnel_destination_address, record_.outer_destination, outer_ipv6);
-  integer_unless_0(Field::tunnel_destination_port, ntohs(record_.outer_destination_port_be));
+  integer_unless_0(Field::tunnel_destination_port, host_order(record_.outer_destination_port_be));
   if (record_.tunnel < TunnelType::ipip) return;
   chunk(all_.ipip_network[outer_ipv6 ? 1 : 0][record_.outer_protocol]);
   address(SpanField::ipip_source_address, record_.outer_source, outer_ipv6);
