@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <map>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "daemon/base/clock.h"
@@ -19,6 +22,7 @@ namespace {
 
 constexpr const char* kBusName = "org.rheo.Rheo1";
 constexpr std::chrono::seconds kCallTimeout{5};
+constexpr std::chrono::milliseconds kHandshakeWait{200};
 constexpr std::uint64_t kFirstRetryNs = kNanosecondsPerSecond;
 constexpr std::uint64_t kLongestRetryNs = 30 * kNanosecondsPerSecond;
 
@@ -53,20 +57,60 @@ std::string unit_job_type(sdbus::IConnection& connection) {
   return property(job.get<1>(), "org.freedesktop.systemd1.Job", "JobType").get<std::string>();
 }
 
-std::unique_ptr<sdbus::IConnection> open_connection() {
-  auto connection = sdbus::createSystemBusConnection();
-  connection->setMethodCallTimeout(kCallTimeout);
-  return connection;
-}
-
 }  // namespace
+
+/// A connection that a thread of its own makes, since libsystemd waits up to a minute for a bus daemon that
+/// accepts and then hangs. Whoever does not want to wait for the end of that goes: the thread owns what it
+/// needs, and ends by libsystemd's own deadlines.
+class BusService::Handshake {
+ public:
+  Handshake() {
+    std::thread([made = made_] {
+      std::unique_ptr<sdbus::IConnection> connection;
+      std::string why;
+      try {
+        connection = sdbus::createSystemBusConnection();
+        connection->setMethodCallTimeout(kCallTimeout);
+      } catch (const sdbus::Error& error) {
+        why = error.getMessage();
+      }
+      const std::scoped_lock lock(made->mutex);
+      made->connection = std::move(connection);
+      made->why = std::move(why);
+      made->done = true;
+      made->changed.notify_all();
+    }).detach();
+  }
+
+  bool wait(std::chrono::milliseconds most) {
+    std::unique_lock lock(made_->mutex);
+    return made_->changed.wait_for(lock, most, [this] { return made_->done; });
+  }
+
+  /// After a wait() that was true.
+  Result<std::unique_ptr<sdbus::IConnection>> take() {
+    const std::scoped_lock lock(made_->mutex);
+    if (!made_->connection) return rheo::failure(made_->why, std::errc::not_connected);
+    return std::move(made_->connection);
+  }
+
+ private:
+  struct Made {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+    std::unique_ptr<sdbus::IConnection> connection;
+    std::string why;
+  };
+  std::shared_ptr<Made> made_ = std::make_shared<Made>();
+};
 
 /// One connection and everything on it. Its functions throw sdbus::Error when the connection fails.
 class BusService::Session {
  public:
-  explicit Session(Control& control)
+  Session(Control& control, std::unique_ptr<sdbus::IConnection> connection)
       : control_(control),
-        connection_(open_connection()),
+        connection_(std::move(connection)),
         authority_(*connection_),
         manager_(*connection_, control, authority_) {}
 
@@ -178,22 +222,36 @@ bool BusService::unit_restarts() {
 }
 
 std::optional<BusNotice> BusService::connect(std::uint64_t now_ns) {
+  const bool begins = !handshake_;
+  if (begins) handshake_ = std::make_unique<Handshake>();
+  if (!handshake_->wait(begins ? kHandshakeWait : std::chrono::milliseconds(0)))
+    return absent("it does not answer");
+  auto connection = handshake_->take();
+  handshake_.reset();
   std::string why;
-  try {
-    session_ = std::make_unique<Session>(control_);
-    const Status started = session_->start(loop_);
-    if (started) {
-      retry_ns_ = kFirstRetryNs;
-      told_absent_ = false;
-      return BusNotice{.works = true, .text = "on the system bus as org.rheo.Rheo1"};
+  if (!connection) {
+    why = connection.error().what;
+  } else {
+    try {
+      session_ = std::make_unique<Session>(control_, *std::move(connection));
+      const Status started = session_->start(loop_);
+      if (started) {
+        retry_ns_ = kFirstRetryNs;
+        told_absent_ = false;
+        return BusNotice{.works = true, .text = "on the system bus as org.rheo.Rheo1"};
+      }
+      why = started.error().what;
+    } catch (const sdbus::Error& error) {
+      why = error.getMessage();
     }
-    why = started.error().what;
-  } catch (const sdbus::Error& error) {
-    why = error.getMessage();
   }
   session_.reset();
   retry_at_ns_ = now_ns + retry_ns_;
   retry_ns_ = std::min(retry_ns_ * 2, kLongestRetryNs);
+  return absent(why);
+}
+
+std::optional<BusNotice> BusService::absent(const std::string& why) {
   if (std::exchange(told_absent_, true)) return std::nullopt;
   return BusNotice{.works = false,
                    .text = "system bus: " + why + "; rheoctl cannot reach this rheod, trying again"};

@@ -29,7 +29,8 @@ class BusService {
   ~BusService();
 
   /// Once a second: connects if need be, tells what has changed since the last tick. Waits for the bus daemon
-  /// alone, and that for five seconds at most at each of the few steps of connecting.
+  /// alone: a fifth of a second for the handshake, which goes on without us, then five seconds at most for
+  /// the name.
   std::optional<BusNotice> tick(std::span<const LossEvent> losses);
 
   /// Whether systemd is going to start the unit of this process again: asks for the unit's job. False also
@@ -37,13 +38,16 @@ class BusService {
   bool unit_restarts();
 
  private:
+  class Handshake;
   class Session;
 
   std::optional<BusNotice> connect(std::uint64_t now_ns);
+  std::optional<BusNotice> absent(const std::string& why);
   std::optional<BusNotice> lost(const std::string& why, std::uint64_t now_ns);
 
   Control& control_;
   sd_event* loop_;
+  std::unique_ptr<Handshake> handshake_;  // while there is no session
   std::unique_ptr<Session> session_;
   std::uint64_t retry_at_ns_ = 0;
   std::uint64_t retry_ns_ = 0;
