@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/base/utf8.h"
+#include "daemon/model/byte_order.h"
 #include "daemon/model/names.h"
 #include "dbus/flow_dictionary.h"
 #include "dbus/item_objects.h"
@@ -21,10 +22,6 @@ std::optional<FlowOrder> order_of(const std::string& word) {
   if (word == "start") return FlowOrder::start;
   if (word == "end") return FlowOrder::end;
   return std::nullopt;
-}
-
-std::uint16_t port_number(std::uint16_t port_be) {
-  return static_cast<std::uint16_t>(port_be << 8U | port_be >> 8U);
 }
 
 /// Paths and names of interfaces are bytes, the bus takes UTF-8 only.
@@ -120,7 +117,7 @@ void ManagerObject::ListListeningPorts(sdbus::Result<std::vector<Port>>&& result
     for (const ListeningPort& port : control_.listening_ports())
       ports.emplace_back(std::make_tuple(protocol_name(port.protocol),
                                          address_text(port.address, !is_mapped(port.address)),
-                                         port_number(port.port_be)));
+                                         host_order(port.port_be)));
     replies_->answer(later, ports);
   });
 }
@@ -226,6 +223,7 @@ std::string ManagerObject::ConfigPath() { return control_.status().config_path; 
 std::uint64_t ManagerObject::StartedAt() { return control_.status().started_at_ns; }
 std::uint64_t ManagerObject::ActiveFlows() { return control_.status().active_flows; }
 std::string ManagerObject::KernelMode() { return control_.status().kernel_mode; }
+std::string ManagerObject::Kubernetes() { return control_.status().kubernetes; }
 std::string ManagerObject::LogLevel() { return control_.status().log_level; }
 
 }  // namespace rheo

@@ -64,6 +64,7 @@ class ManagerObject final
   std::uint64_t StartedAt() override;
   std::uint64_t ActiveFlows() override;
   std::string KernelMode() override;
+  std::string Kubernetes() override;
   std::string LogLevel() override;
 
   Control& control_;

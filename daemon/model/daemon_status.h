@@ -64,7 +64,8 @@ struct DaemonStatus {
   std::string config_path;
   std::uint64_t started_at_ns = 0;  // since 1970
   std::uint64_t active_flows = 0;
-  std::string kernel_mode;  // "tcx", "clsact"
+  std::string kernel_mode;         // "tcx", "clsact"
+  std::string kubernetes = "off";  // this rheod asks no cluster
   std::string log_level;
   std::vector<InterfaceStatus> interfaces;
   std::vector<ExporterStatus> exporters;
