@@ -46,6 +46,7 @@ std::vector<std::string> keys_for_restart(const Config& running, const Config& w
       {"tunnels.wireguard_ports", wanted.tunnels.wireguard_ports == tunnels.wireguard_ports},
       {"tunnels.gre", wanted.tunnels.gre == tunnels.gre},
       {"tunnels.ipip", wanted.tunnels.ipip == tunnels.ipip},
+      {"flow.deduplicate", wanted.flow.deduplicate == flow.deduplicate},
       {"flow.max_flows", wanted.flow.max_flows == flow.max_flows},
       {"flow.outbox_records", wanted.flow.outbox_records == flow.outbox_records}};
   std::vector<std::string> different;

@@ -8,7 +8,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import xml.etree.ElementTree
@@ -345,30 +344,6 @@ def bus_goes_away(bus, near, rheod):
     expect_equal(rheod.sums().packets, sent["packets"], "packets in records")
 
 
-def bus_hangs(rig, case):
-    """A bus daemon that accepts and says nothing: nobody waits for it."""
-    SOCKET.parent.mkdir(parents=True, exist_ok=True)
-    SOCKET.unlink(missing_ok=True)
-    hung = socket.socket(socket.AF_UNIX)
-    hung.bind(str(SOCKET))
-    hung.listen()
-    near, _ = rig.pair()
-    rheod = rig.rheod(near, case, interfaces={"include": ["east"]}).start()
-    wait_for(lambda: "system bus: it does not answer" in rheod.said(), "word that the bus hangs")
-    for printed in (1, 2, 3):
-        begun = time.monotonic()
-        rheod.process.send_signal(signal.SIGUSR1)
-        wait_for(lambda printed=printed: rheod.said().count("counter datapath.seen_packets") == printed, "counters")
-        expect(time.monotonic() - begun < 1, "the main loop waits for a bus that hangs")
-    sent = near.send("east", "--packets", 1_000, "--flows", 10, "--protocols", "udp")
-    begun = time.monotonic()
-    rheod.stop()
-    expect(time.monotonic() - begun < 5, "a stop waits for a bus that hangs")
-    expect_equal(rheod.sums().packets, sent["packets"], "packets in records")
-    hung.close()
-    SOCKET.unlink()
-
-
 def signals(near, rheod, monitor_file):
     with open(monitor_file, "wb") as shown:
         monitor = subprocess.Popen(["busctl", "--system", "monitor", NAME], stdout=shown, stderr=subprocess.STDOUT)
@@ -411,8 +386,6 @@ def main():
             finally:
                 if bus:
                     bus.end()
-    with rig.case("a bus that hangs") as case:
-        bus_hangs(rig, case)
     rig.end()
 
 

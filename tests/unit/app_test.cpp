@@ -213,8 +213,10 @@ TEST(Reload, WhatCannotChangeIsNamed) {
   wanted.datapath.fragments = 7;
   wanted.tunnels.gre = false;
   wanted.flow.max_flows = 7;
+  wanted.flow.deduplicate = DeduplicateChoice::none;
   EXPECT_THAT(keys_for_restart(running, wanted),
-              ElementsAre("daemon.run_directory", "datapath.fragments", "tunnels.gre", "flow.max_flows"));
+              ElementsAre("daemon.run_directory", "datapath.fragments", "tunnels.gre", "flow.deduplicate",
+                          "flow.max_flows"));
 }
 
 TEST(ServiceState, TheStatusLineCounts) {
