@@ -111,6 +111,17 @@ else:
 """
 
 
+def spans_of_connection(receiver):
+    return [span for span in receiver.distinct() if span["attributes"].get("destination.port") == 5001]
+
+
+def wait_for_spans_of_connection(receiver, count, seconds=30):
+    deadline = time.monotonic() + seconds
+    while len(spans_of_connection(receiver)) < count:
+        expect(time.monotonic() < deadline, f"{len(spans_of_connection(receiver))} spans of the connection, not {count}")
+        time.sleep(0.1)
+
+
 def one_trace(rig, case, protocol):
     """Both ends of a connection in one trace, CLIENT here and SERVER there, and still after a restart in between."""
     near, far = rig.pair()
@@ -128,16 +139,20 @@ def one_trace(rig, case, protocol):
         time.sleep(11)  # both ends in one stretch
     server = far.start([sys.executable, "-c", CONNECTION, "server", "0"], stdout=-1)
     server.stdout.readline()
-    client = near.start([sys.executable, "-c", CONNECTION, "client", "40"])
-    time.sleep(1.5)
-    ends["east"][1].kill()
-    ends["east"][1].start()
+    client = near.start([sys.executable, "-c", CONNECTION, "client", "1000"])
+    receiver, daemon = ends["east"]
+    wait_for_spans_of_connection(receiver, 1)
+    daemon.kill()
+    daemon.start()
+    wait_for_spans_of_connection(receiver, len(spans_of_connection(receiver)) + 2)
+    wait_for_spans_of_connection(ends["west"][0], 3)
+    client.terminate()
     client.wait(timeout=60)
     server.wait(timeout=60)
     traces, spans = {}, {}
     for interface, (receiver, daemon) in ends.items():
         daemon.stop()
-        tcp = [span for span in receiver.distinct() if span["attributes"].get("destination.port") == 5001]
+        tcp = spans_of_connection(receiver)
         expect(len(tcp) >= 3, f"{len(tcp)} spans of the connection at {interface}")
         traces[interface] = {span["trace_id"] for span in tcp}
         spans[interface] = {span["span_id"] for span in tcp}
