@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -73,10 +74,13 @@ struct Bench {
   LinkTable links = {{2, {.index = 2, .name = "eth0", .kind = "", .mac = {2, 0, 0, 0, 0, 1}}}};
   Listeners host = {.sockets = {}, .local_addresses = {records[0].destination}};
   std::string resource = encode_resource({{"service.name", "rheo"}, {"host.name", "bench"}});
-  SpanEncoder encoder{{.version = "0", .host_key = 1, .bucket_ns = 60'000'000'000, .community_id_seed = 0}};
+  std::deque<SpanEncoder> encoders;  // for the requests that are under way at once
 
-  std::span<const std::byte> encode() {
-    return encoder.encode(records, {.links = links, .host = host, .resource = resource});
+  std::span<const std::byte> encode(std::size_t which = 0) {
+    while (encoders.size() <= which)
+      encoders.emplace_back(SpanEncoderOptions{
+          .version = "0", .host_key = 1, .bucket_ns = 60'000'000'000, .community_id_seed = 0});
+    return encoders[which].encode(records, {.links = links, .host = host, .resource = resource});
   }
 };
 
@@ -110,10 +114,12 @@ struct Way {
   OtlpProtocol protocol;
   bool gzip;
   std::uint16_t port;
+  std::size_t at_once = 1;  // requests
   double spans_per_second = 0;
 };
 
-/// Encodes and sends, one request after the other, each answered before the next. False: it was not taken.
+/// Encodes and sends; all requests that are under way at once are answered before the next. False: one was
+/// not taken.
 bool measure_sending(Bench& bench, Way& way, std::uint64_t milliseconds) {
   OtlpTransportOptions options;
   options.endpoint = {.tls = false, .host = "127.0.0.1", .port = way.port, .path = "", .text = ""};
@@ -121,16 +127,19 @@ bool measure_sending(Bench& bench, Way& way, std::uint64_t milliseconds) {
   options.gzip = way.gzip;
   auto transport = make_otlp_transport(options);
   if (!transport) return false;
-  std::size_t requests = 0;
+  std::size_t sent = 0;
+  std::vector<OtlpRequest> requests(way.at_once);
   const std::uint64_t begin = monotonic_ns();
   std::uint64_t now = begin;
-  for (; now - begin < milliseconds * 1'000'000; now = monotonic_ns(), ++requests) {
-    const OtlpAnswer answer = (*transport)->send(OtlpSignal::traces, bench.encode());
-    if (answer.verdict == OtlpVerdict::taken) continue;
-    fmt::print(stderr, "bench_otlp: {}: {}\n", way.name, answer.what);
-    return false;
+  for (; now - begin < milliseconds * 1'000'000; now = monotonic_ns(), sent += requests.size()) {
+    for (std::size_t i = 0; i < requests.size(); ++i) requests[i] = bench.encode(i);
+    for (const OtlpAnswer& answer : (*transport)->send_all(OtlpSignal::traces, requests)) {
+      if (answer.verdict == OtlpVerdict::taken) continue;
+      fmt::print(stderr, "bench_otlp: {}: {}\n", way.name, answer.what);
+      return false;
+    }
   }
-  way.spans_per_second = static_cast<double>(requests * kBatch) * 1e9 / static_cast<double>(now - begin);
+  way.spans_per_second = static_cast<double>(sent * kBatch) * 1e9 / static_cast<double>(now - begin);
   return true;
 }
 
@@ -157,6 +166,7 @@ int run(bool is_short) {
   const auto port = static_cast<std::uint16_t>(grpc_port);
   Way ways[] = {{"grpc", OtlpProtocol::grpc, false, port},
                 {"grpc_gzip", OtlpProtocol::grpc, true, port},
+                {"grpc_4_at_once", OtlpProtocol::grpc, false, port, 4},
                 {"http", OtlpProtocol::http_protobuf, false, sink.port()},
                 {"http_gzip", OtlpProtocol::http_protobuf, true, sink.port()}};
   for (Way& way : ways)
