@@ -130,6 +130,15 @@ def commands_of_help():
     return sorted(set(re.findall(r"^  ([a-z][a-z-]+) ", rheoctl("--help").stdout, re.M)))
 
 
+def words_of_help():
+    """{line: what it may be completed to, perhaps among other words}: what may follow commands, and options."""
+    text = rheoctl("--help").stdout
+    found = {"flows --": set(re.findall(r"--[a-z-]+", text.partition("-j, --json")[2])) | {"--json"}}
+    for command, word in re.findall(r"^  ([a-z][a-z-]+) \[?([a-z]+)\b", text, re.M):
+        found.setdefault(f"{command} ", set()).add(word)
+    return found
+
+
 def completion():
     def complete(*words):
         script = (f"source {TOP}/dbus/rheoctl/rheoctl.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rheoctl; "
@@ -140,6 +149,8 @@ def completion():
     for line, wanted in COMPLETIONS:
         expect_equal(complete(*line.split(" ")), wanted, f"completion of {line}")
     expect_equal(sorted(complete("")), commands_of_help(), "commands that bash completes, and those of --help")
+    for line, words in words_of_help().items():
+        expect_equal(sorted(words - set(complete(*line.split(" ")))), [], f"words of --help that bash lacks behind {line}")
 
 
 # A zsh at a terminal of its own, whose function compadd tells what it is given; of options only the line shows what
@@ -166,7 +177,7 @@ zpty -d shell
 def zsh_completion():
     if not shutil.which("zsh"):
         raise Skipped("no zsh")
-    asked = (("", commands_of_help()), *COMPLETIONS)
+    asked = (("", commands_of_help()), *COMPLETIONS, *words_of_help().items())
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}", "OUT": f"{folder}/found", "HOME": folder,
                        "COMPLETIONS": str(TOP / "dbus" / "rheoctl"), "TERM": "xterm"}
@@ -176,7 +187,11 @@ def zsh_completion():
     expect_equal(len(answers), len(asked) + 1, f"answers of zsh: {said}")
     for (line, wanted), answered in zip(asked, answers):
         *found, shown = answered.splitlines()
-        expect_equal(sorted(set(found) - {""} or {shown.split()[-1]}), sorted(wanted), f"zsh's completion of {line!r}")
+        found = set(found) - {""} or {shown.split()[-1]}
+        if isinstance(wanted, set):
+            expect_equal(sorted(wanted - found), [], f"words of --help that zsh lacks behind {line!r}")
+        else:
+            expect_equal(sorted(found), sorted(wanted), f"zsh's completion of {line!r}")
 
 
 def main():
