@@ -229,11 +229,12 @@ TEST_F(DeduplicateTest, MoreLinksThanAreNoted) {
   EXPECT_EQ(record_counts(records[0]).packets, 2U);
 }
 
-/// Packets of one flow that each pass three links, in rows as several CPUs make them.
+/// Packets of one flow that each pass three links, in rows as several CPUs make them, in a drain that is
+/// late.
 std::vector<TestRow> rows_of_a_drain(std::mt19937& random, std::uint64_t begin_ns, std::uint32_t packets) {
   std::vector<TestRow> rows;
   std::vector<std::uint64_t> times(packets);
-  for (std::uint64_t& time : times) time = begin_ns + random() % kSecond;
+  for (std::uint64_t& time : times) time = begin_ns + random() % (8 * kSecond);
   std::ranges::sort(times);
   for (const std::uint32_t link : {7U, 8U, 9U}) {
     std::vector<TestRow> of_cpu(4);
@@ -253,13 +254,13 @@ TEST_F(DeduplicateTest, InAnyOrderOfRowsEveryPacketIsCountedOnce) {
     std::mt19937 random(seed);
     open(Deduplicate::first_interface);
     std::uint64_t sent = 0;
-    for (std::uint64_t second = 0; second < 12; ++second) {
+    for (std::uint64_t drain = 0; drain < 12; ++drain) {
       table_->begin_drain();
-      const auto packets = static_cast<std::uint32_t>(second % 5 == 0 ? random() % 20 : 0);
+      const auto packets = static_cast<std::uint32_t>(drain % 5 == 0 ? random() % 20 : 0);
       sent += packets;
       // One drain holds all rows of a packet; the first has them in the order in which they were made.
-      auto rows = rows_of_a_drain(random, kStart + second * kSecond, packets);
-      if (second == 0)
+      auto rows = rows_of_a_drain(random, kStart + drain * 8 * kSecond, packets);
+      if (drain == 0)
         std::ranges::sort(rows, {}, [](const TestRow& row) { return std::uint64_t{row.hot.first_ns}; });
       for (const TestRow& row : rows) merge(row);
     }
