@@ -9,6 +9,7 @@ import time
 
 from bus import NAME, Bus, answer, error_name, get, named, wait_for
 from interfaces import FAST, add_pair, attached, both, quiet
+from orphans import our_schema
 from rheoctl import printed, rheoctl, values
 from rig import Rig, expect, expect_conserved, expect_equal, sent_by
 
@@ -122,7 +123,7 @@ def orphans(rig, near, rheod):
                        daemon={"pin_directory": str(base.with_name("second"))}).start()
     near.send("other", "--packets", 100, "--flows", 10)
     second.kill()
-    (base.with_name("second") / "v2").rename(base / "v1")
+    our_schema(base.with_name("second")).rename(base / "v1")
     (base / "v1" / "strange").mkdir()
     found = values("orphans", "list")
     kinds = sorted(orphan["kind"] for orphan in found)
