@@ -10,7 +10,9 @@ from rig import Rig, expect, expect_conserved, expect_equal, finish_sending, los
 
 FAST = {"max_record_interval": "1s", "udp_timeout": "3s", "tcp_timeout": "3s"}
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
-PACKETS, FLOWS = 200_000, 2_000
+# So few flows that no set of the flow cache overflows: rows that were evicted come out of turn, and then another interface
+# than the first may report, whose octets of a tunnelled packet are others.
+PACKETS, FLOWS = 200_000, 200
 
 
 def quiet(namespace):
