@@ -3,7 +3,6 @@
 """Interfaces attached and detached over the bus, until the next start or for good, with signals; what the kernel refuses
 is told with its reason; orphans are listed, explained and removed while rheod runs."""
 import json
-import shutil
 import subprocess
 import time
 
@@ -15,14 +14,14 @@ from rig import Rig, expect, expect_conserved, expect_equal, sent_by
 
 
 def serve(rig, case, include, **datapath):
-    bus = Bus(rig, case).start()
+    Bus(rig, case).start()
     near, far = quiet(rig)
     for name in ("east", "other"):
         add_pair(near, far, name)
     rheod = rig.rheod(near, f"{case} rheod", interfaces={"include": include}, flow=FAST,
                       datapath={"drain_interval": "50ms", **datapath}).start()
     wait_for(named, NAME)
-    return bus, near, far, rheod
+    return near, far, rheod
 
 
 def states():
@@ -139,10 +138,7 @@ def orphans(rig, near, rheod):
 
 
 def main():
-    rig = Rig(lambda parser: parser.add_argument("--only", default="", help="cases whose name has this word"))
-    if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
-        print(f"skipped: {rig.name}: all: no busctl or no dbus-daemon", flush=True)
-        return
+    rig = Rig(choose=True)
     for name, include, datapath, action in (
             ("until the next start", ["east"], {"hook": "tcx"}, until_the_next_start),
             ("for good", ["east"], {"hook": "tcx"}, for_good),
@@ -152,13 +148,7 @@ def main():
         if rig.arguments.only not in name:
             continue
         with rig.case(name) as case:
-            bus = None
-            try:
-                bus, near, far, rheod = serve(rig, case, include, **datapath)
-                action(near, far, rheod)
-            finally:
-                if bus:
-                    bus.end()
+            action(*serve(rig, case, include, **datapath))
     rig.end()
 
 

@@ -52,6 +52,7 @@ class Bus:
         self.folder = rig.case_folder(case)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes = []
+        rig.at_end_of_case(self.end)
         policy = self.folder / "org.rheo.Rheo1.conf"
         # The service's own user exists where the package is installed.
         policy.write_text((TOP / "dbus" / "org.rheo.Rheo1.conf").read_text().replace('user="rheo"', 'user="nobody"'))
@@ -59,6 +60,8 @@ class Bus:
         self.config.write_text(BUS_CONFIG.format(socket=SOCKET, policy=policy))
 
     def start(self):
+        if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
+            raise Skipped("no busctl or no dbus-daemon")
         SOCKET.parent.mkdir(parents=True, exist_ok=True)
         SOCKET.unlink(missing_ok=True)
         self.daemon = self._start(["dbus-daemon", f"--config-file={self.config}", "--nofork", "--nopidfile"])
@@ -365,10 +368,6 @@ def signals(near, rheod, monitor_file):
 
 def main():
     rig = Rig()
-    if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
-        print(f"skipped: {rig.name}: all: no busctl or no dbus-daemon", flush=True)
-        return
-    bus = None
     for name, run in (
             ("members as root", lambda near, rheod: members_as_root(near, rheod)),
             ("the live interfaces are the documented ones", lambda near, rheod: live_is_as_documented()),
@@ -379,13 +378,9 @@ def main():
             ("signals", lambda near, rheod: signals(near, rheod, bus.folder / "stderr.monitor")),
             ("the bus goes away", lambda near, rheod: bus_goes_away(bus, near, rheod))):
         with rig.case(name) as case:
-            try:
-                timeouts = {"udp_timeout": "1s"} if name == "signals" else {}
-                bus, near, rheod = serve(rig, case, polkit=name.endswith("with polkit"), flow=timeouts)
-                run(near, rheod)
-            finally:
-                if bus:
-                    bus.end()
+            timeouts = {"udp_timeout": "1s"} if name == "signals" else {}
+            bus, near, rheod = serve(rig, case, polkit=name.endswith("with polkit"), flow=timeouts)
+            run(near, rheod)
     rig.end()
 
 

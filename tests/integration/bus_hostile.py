@@ -4,7 +4,6 @@
 a real polkitd: errors are ours and say a sentence, nothing crashes or hangs, and others are served within 50 ms."""
 import itertools
 import os
-import shutil
 import signal
 import sys
 import time
@@ -173,20 +172,12 @@ def latency(near, rheod):
 
 def main():
     rig = Rig()
-    if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
-        print(f"skipped: {rig.name}: all: no busctl or no dbus-daemon", flush=True)
-        return
     for name, run in (("as root", lambda near, rheod: hostile(near, rheod, 0)),
                       ("as an ordinary user", lambda near, rheod: hostile(near, rheod, ORDINARY_UID)),
                       ("others are served meanwhile", latency)):
-        bus = None
         with rig.case(name) as case:
-            try:
-                bus, near, rheod = serve(rig, case, polkit=True)
-                run(near, rheod)
-            finally:
-                if bus:
-                    bus.end()
+            _, near, rheod = serve(rig, case, polkit=True)
+            run(near, rheod)
     rig.end()
 
 

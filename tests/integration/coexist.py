@@ -5,7 +5,7 @@ that they should, whatever rheod does: start, die, start again elsewhere in the 
 import subprocess
 import sys
 
-from rig import TOP, Rig, expect, expect_conserved, expect_equal, sent_by
+from rig import TOP, Rig, arrived, expect, expect_conserved, expect_equal, sent_by
 
 TCX_PROGRAMS = TOP / "tests" / "tools" / "tcx_programs.py"
 DIRECTIONS = ("ingress", "egress")
@@ -53,7 +53,7 @@ class Bench:
     def send(self, packets=PACKETS):
         """What is sent passes east's egress hook, then, back from the far side, its ingress hook."""
         outward = self.near.send("east", "--packets", packets, "--flows", 50)
-        inward = self.far.send("west", "--packets", packets, "--flows", 50, "--swap-ends", "--cpu", 0)
+        inward = arrived(self.far.send("west", "--packets", packets, "--flows", 50, "--swap-ends", "--cpu", 0))
         self.reports += [outward, inward]
         return outward, inward
 
@@ -202,16 +202,13 @@ def dropper(rig, case, hook):
 
 
 def main():
-    rig = Rig(lambda parser: parser.add_argument("--only", default="", help="cases whose name has this word"))
+    rig = Rig(choose=True)
     cases = {"another's filter in our qdisc": in_our_qdisc}
     for hook in ("tcx", "clsact"):
         for name, action in {"between others": between_others, "another order": other_order,
                              "a program that drops": dropper}.items():
             cases[f"{name}, by {hook}"] = lambda rig, case, hook=hook, action=action: action(rig, case, hook)
-    for name, action in cases.items():
-        if rig.arguments.only in name:
-            with rig.case(name) as case:
-                action(rig, case)
+    rig.run_cases(cases)
     rig.end()
 
 

@@ -6,7 +6,7 @@ kills; and when the interface that reports falls silent."""
 import json
 import time
 
-from rig import Rig, expect, expect_conserved, expect_equal, finish_sending, losses, sent_by
+from rig import Rig, arrived, expect, expect_conserved, expect_equal, finish_sending, losses, sent_by
 
 FAST = {"max_record_interval": "1s", "udp_timeout": "3s", "tcp_timeout": "3s"}
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
@@ -72,7 +72,8 @@ def once(rig, case, topology):
     make, interfaces = TOPOLOGIES[topology]
     host, sender, link = make(rig)
     rheod = start(rig, host, case, interfaces, "first-interface")
-    sent = sent_by(sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED))
+    report = sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED)
+    sent = sent_by(report if sender is host else arrived(report))
     counters = rheod.stop()
     expect_equal(counters["table.duplicate.packets"], (len(interfaces) - 1) * PACKETS, "duplicates")
     expect_conserved(sent, rheod.sums(), counters, several_links=True)
@@ -87,7 +88,8 @@ def each_time(rig, case, topology):
     make, interfaces = TOPOLOGIES[topology]
     host, sender, link = make(rig)
     rheod = start(rig, host, case, interfaces, "none")
-    sent = sent_by(sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED))
+    report = sender.send(link, "--packets", PACKETS, "--flows", FLOWS, *MIXED)
+    sent = sent_by(report if sender is host else arrived(report))
     counters = rheod.stop()
     sums = rheod.sums()
     expect_equal(losses(counters)["packets"], 0, "packets lost")
@@ -131,9 +133,9 @@ def fallen_silent(rig, case):
     host.run(["ip", "link", "set", "dev", "c", "master", "br0"])
     host.run(["ip", "link", "set", "dev", "a", "type", "bridge_slave", "flood", "off"])  # nor sent what c brings
     rheod = start(rig, host, case, ("a", "b"), "first-interface")
-    reports = [left.send(link, "--packets", 2_000, "--rate", 2_000, "--flows", 5)]
+    reports = [arrived(left.send(link, "--packets", 2_000, "--rate", 2_000, "--flows", 5))]
     before = len(records_of(rheod)) if rheod.records.exists() else 0
-    reports.append(third.send("north", "--packets", 10_000, "--rate", 2_000, "--flows", 5))
+    reports.append(arrived(third.send("north", "--packets", 10_000, "--rate", 2_000, "--flows", 5)))
     counters = rheod.stop()
     sums, sent = rheod.sums(), sent_by(*reports)["packets"]
     expect_equal(sums.packets + counters["table.duplicate.packets"] + losses(counters)["packets"],
@@ -144,15 +146,12 @@ def fallen_silent(rig, case):
 
 
 def main():
-    rig = Rig(lambda parser: parser.add_argument("--only", default="", help="cases whose name has this word"))
+    rig = Rig(choose=True)
     cases = {"kill -9 in each step": killed, "the reporter falls silent": fallen_silent}
     for name in TOPOLOGIES:
         cases[f"{name}, first-interface"] = lambda rig, case, name=name: once(rig, case, name)
         cases[f"{name}, none"] = lambda rig, case, name=name: each_time(rig, case, name)
-    for name, action in cases.items():
-        if rig.arguments.only in name:
-            with rig.case(name) as case:
-                action(rig, case)
+    rig.run_cases(cases)
     rig.end()
 
 

@@ -256,17 +256,14 @@ def storm(rig, case, hook):
 
 
 def main():
-    rig = Rig(lambda parser: (parser.add_argument("--pairs", type=int, default=1_000, help="of the storm (default 1000)"),
-                              parser.add_argument("--only", default="", help="cases whose name has this word")))
+    rig = Rig(lambda parser: parser.add_argument("--pairs", type=int, default=1_000, help="of the storm (default 1000)"),
+              choose=True)
     cases = {"ports of masters": ports_of_masters, "refused, then not": refused}
     for hook in HOOKS:
         for name, action in {"appear, flap, move, go": later, "another one of the same number": same_number,
                              "flapping under traffic": flapping, "storm": storm}.items():
             cases[f"{name}, by {hook}"] = lambda rig, case, hook=hook, action=action: action(rig, case, hook)
-    for name, action in cases.items():
-        if rig.arguments.only in name:
-            with rig.case(name) as case:
-                action(rig, case)
+    rig.run_cases(cases)
     rig.end()
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 
 from collectors import PORT, Nfcapd, TcpSink, need
-from rig import TOP, Rig, expect_equal, losses, run, sent_by
+from rig import TOP, Rig, arrived, expect_equal, losses, run, sent_by
 
 sys.path.insert(0, str(TOP / "tests" / "golden"))
 import make_captures  # noqa: E402
@@ -40,7 +40,8 @@ def prepare(rig, case, exporter):
 def send_both_ways(near, far, rheod, packets, flows=5_000):
     outward = near.start_sending("east", "--packets", packets // 2, "--flows", flows, *MIXED)
     inward = far.start_sending("west", "--packets", packets // 2, "--flows", flows, *MIXED, "--swap-ends", "--size", 200)
-    sent = sent_by(*(json.loads(source.communicate(timeout=300)[0]) for source in (outward, inward)))
+    reports = [json.loads(source.communicate(timeout=300)[0]) for source in (outward, inward)]
+    sent = sent_by(reports[0], arrived(reports[1]))
     counters = rheod.stop()
     expect_equal(losses(counters)["packets"], 0, "packets lost before the exporters")
     expect_equal(counters["lane.ipfix.collector.records_lost"], 0, "records that the exporter lost")

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from rig import TOP, Rig, Skipped, expect, expect_equal, run, sent_by
+from rig import TOP, Rig, Skipped, arrived, expect, expect_equal, run, sent_by
 
 sys.path.insert(0, str(TOP / "tests" / "tools"))
 import sum_records  # noqa: E402
@@ -100,7 +100,7 @@ def burst(rig, case, biflow, busy):
     rheod.start()
     outward = near.start_sending("east", "--packets", FLOWS, "--flows", FLOWS)
     inward = far.start_sending("west", "--packets", FLOWS, "--flows", FLOWS, "--swap-ends")
-    sent = sent_by(*(run_to_end(source) for source in (outward, inward)))
+    sent = sent_by(run_to_end(outward), arrived(run_to_end(inward)))
     with busy_cpus(near, busy):
         wait_until_sent(rheod)
     dropped = collector.dropped()

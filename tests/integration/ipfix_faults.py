@@ -13,7 +13,7 @@ import time
 
 from ipfix_peers import (PORT, decoded, expect_accounted, expect_all, expect_json_conserved, prepare, send, sentences,
                          together, wait_finished, wait_said, wait_until)
-from rig import TOP, Rig, expect, expect_equal, finish_sending, run, sent_by
+from rig import TOP, Rig, arrived, expect, expect_equal, finish_sending, run, sent_by
 
 TCP = f"tcp://127.0.0.1:{PORT}"
 LANE = "ipfix.collector"
@@ -178,14 +178,14 @@ def killed_under_load(rig, case):
     fault.send()
     near, far = fault.near, fault.far
     options = ("--rate", 4_000, "--flows", 2_000, "--first-flow", 500_000)
-    sources = [near.start_sending("east", *options), far.start_sending("west", *options, "--swap-ends")]
+    outward, inward = near.start_sending("east", *options), far.start_sending("west", *options, "--swap-ends")
     time.sleep(1.5)
     first.kill()
     fault.said("trying again")
     second = fault.collector()
     fault.said("writing again")
     time.sleep(0.5)
-    fault.sent.append(sent_by(*map(finish_sending, sources)))
+    fault.sent.append(sent_by(finish_sending(outward), arrived(finish_sending(inward))))
     parts, _ = fault.end()
     expect_equal((parts["lost"], parts["pending"]), (0, 0), "records lost, and still waiting")
     second.settle()
@@ -332,29 +332,25 @@ def udp_restarted(rig, case):
     expect_all(decoded(second.files(), gaps=True), after)
 
 
-CASES = (
-    ("absent at start", absent),
-    ("absent for long", absent_for_long),
-    ("killed and restarted", restarted),
-    ("killed under load", killed_under_load),
-    ("stops reading", stops_reading),
-    ("resets mid-message", resets),
-    ("black-holed connect", black_holed),
-    ("black-holed connection", swallowed),
-    ("unknown name", unknown_name),
-    ("silent resolver", silent_resolver),
-    ("silent resolver at the stop", silent_at_the_end),
-    ("UDP, killed and restarted", udp_restarted),
-)
+CASES = {
+    "absent at start": absent,
+    "absent for long": absent_for_long,
+    "killed and restarted": restarted,
+    "killed under load": killed_under_load,
+    "stops reading": stops_reading,
+    "resets mid-message": resets,
+    "black-holed connect": black_holed,
+    "black-holed connection": swallowed,
+    "unknown name": unknown_name,
+    "silent resolver": silent_resolver,
+    "silent resolver at the stop": silent_at_the_end,
+    "UDP, killed and restarted": udp_restarted,
+}
 
 
 def main():
-    rig = Rig(lambda parser: parser.add_argument("--only", metavar="CASE"))
-    for name, case_of in CASES:
-        if rig.arguments.only not in (None, name):
-            continue
-        with rig.case(name) as case:
-            case_of(rig, case)
+    rig = Rig(choose=True)
+    rig.run_cases(CASES)
     rig.end()
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from rig import Rig, expect, expect_equal, run, sent_by
+from rig import Rig, arrived, expect, expect_equal, run, sent_by
 
 PORT = 4739
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
@@ -29,7 +29,8 @@ def send(near, far, packets, flows=200, first_flow=0, rate=20_000):
     options = ("--packets", packets // 2, "--flows", flows, "--first-flow", first_flow, "--rate", rate, *MIXED)
     outward = near.start_sending("east", *options)
     inward = far.start_sending("west", *options, "--swap-ends", "--size", 200)
-    return sent_by(*(json.loads(source.communicate(timeout=60)[0]) for source in (outward, inward)))
+    reports = [json.loads(source.communicate(timeout=60)[0]) for source in (outward, inward)]
+    return sent_by(reports[0], arrived(reports[1]))
 
 
 def decoded(files, gaps=False):

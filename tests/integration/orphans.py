@@ -172,15 +172,12 @@ def stopped(rig, case, hook):
 
 
 def main():
-    rig = Rig(lambda parser: parser.add_argument("--only", default="", help="cases whose name has this word"))
+    rig = Rig(choose=True)
     cases = {"second rheod on the same pins": second_on_the_same_pins, "by hand, without a configuration": without_configuration}
     for hook in HOOKS:
         for name, action in {"another schema": other_schema, "by hand": by_hand, "stopped": stopped}.items():
             cases[f"{name}, by {hook}"] = lambda rig, case, hook=hook, action=action: action(rig, case, hook)
-    for name, action in cases.items():
-        if rig.arguments.only in name:
-            with rig.case(name) as case:
-                action(rig, case)
+    rig.run_cases(cases)
     rig.end()
 
 

@@ -10,7 +10,7 @@ import time
 import otelcol
 import otlp_spans
 from otlp_receivers import Receiver
-from rig import TOP, Rig, expect, expect_equal, sent_by
+from rig import TOP, Rig, arrived, expect, expect_equal, sent_by
 
 sys.path.insert(0, str(TOP / "tests" / "golden"))
 import make_captures  # noqa: E402
@@ -54,7 +54,8 @@ def live(rig, case, protocol, compression, total):
     rheod.start()
     outward = near.start_sending("east", "--packets", total, "--flows", 300, *MIXED)
     inward = far.start_sending("west", "--packets", total, "--flows", 300, *MIXED, "--swap-ends", "--size", 200)
-    sent = sent_by(*(json.loads(source.communicate(timeout=120)[0]) for source in (outward, inward)))
+    reports = [json.loads(source.communicate(timeout=120)[0]) for source in (outward, inward)]
+    sent = sent_by(reports[0], arrived(reports[1]))
     counters = rheod.stop()
     collector.stop()
     expect_equal(counters["lane.otlp.test.records_lost"], 0, "records that the exporter lost")

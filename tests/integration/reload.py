@@ -294,19 +294,12 @@ def main():
     rig = Rig(lambda parser: parser.add_argument("--reloads", type=int, default=100))
     with rig.case(f"{rig.arguments.reloads} reloads under traffic") as case:
         a_hundred_reloads(rig, case, rig.arguments.reloads)
-    for name, run in (("refused as a whole", refused_as_a_whole), ("interfaces follow", interfaces_follow),
-                      ("stuck exporter goes", stuck_exporter_goes), ("told to systemd", told_to_systemd)):
-        with rig.case(name) as case:
-            run(rig, case)
+    rig.run_cases({"refused as a whole": refused_as_a_whole, "interfaces follow": interfaces_follow,
+                   "stuck exporter goes": stuck_exporter_goes, "told to systemd": told_to_systemd})
     for name, run in (("exporter switched", switched), ("kept in a drop-in", lambda near, rheod: kept(rheod))):
         with rig.case(name) as case:
-            bus = None
-            try:
-                bus, near, rheod = serve(rig, case, flow=FAST)
-                run(near, rheod)
-            finally:
-                if bus:
-                    bus.end()
+            _, near, rheod = serve(rig, case, flow=FAST)
+            run(near, rheod)
     rig.end()
 
 

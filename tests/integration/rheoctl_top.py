@@ -227,17 +227,11 @@ def main():
                       ("keys", lambda near, rheod, terminal: keys(near, terminal)),
                       ("signals", lambda near, rheod, terminal: signals(near, terminal)),
                       ("restart", restart), ("cost", lambda near, rheod, terminal: cost(near, terminal))):
-        bus = terminal = None
         with rig.case(name) as case:
-            try:
-                bus, near, rheod = serve(rig, case)
-                terminal = Terminal(bus.folder)
-                run(near, rheod, terminal)
-            finally:
-                if terminal:
-                    terminal.end()
-                if bus:
-                    bus.end()
+            bus, near, rheod = serve(rig, case)
+            terminal = Terminal(bus.folder)
+            rig.at_end_of_case(terminal.end)
+            run(near, rheod, terminal)
     rig.end()
 
 

@@ -109,6 +109,11 @@ def finish_sending(source):
     return json.loads(output)
 
 
+def arrived(report):
+    """The report of a generator on the far side: what was refused there has not come to the metered interface."""
+    return {**report, "refused": {}}
+
+
 def sent_by(*reports):
     """The sum of generators' reports as the egress hook saw it: a refused frame has passed the hook."""
     total = {"packets": 0, "l3_bytes": 0, "l2_bytes": 0, "flows": 0}
@@ -233,12 +238,15 @@ class Rig:
 
     programs = None  # build/<preset>/bin
 
-    def __init__(self, add_arguments=None, report_passed=True):
+    def __init__(self, add_arguments=None, report_passed=True, choose=False):
+        """`choose`: --only takes a word of the names of cases."""
         self.name = pathlib.Path(sys.argv[0]).stem
         parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
         parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
         if add_arguments:
             add_arguments(parser)
+        if choose:
+            parser.add_argument("--only", default="", help="cases whose name has this word")
         self.arguments = parser.parse_args()
         Rig.programs = self.arguments.build.resolve() / "bin"
         self.evidence = self.arguments.build.resolve() / "integration" / self.name
@@ -256,6 +264,7 @@ class Rig:
         self.folder = pathlib.Path("/run") / self.name
         self.folder.mkdir()
         self._children = []
+        self._at_end = []
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def case_folder(self, case):
@@ -275,6 +284,8 @@ class Rig:
             failure = str(error) if isinstance(error, AssertionError) else repr(error)
         finally:
             self.end_children()
+            while self._at_end:
+                self._at_end.pop()()
             self._remove_namespaces()
         took = f"{time.monotonic() - started:.1f} s"
         if failure is None:
@@ -284,6 +295,16 @@ class Rig:
         self.failed += 1
         self._keep(name)
         print(f"failed: {self.name}: {name} ({took}): {' '.join(failure.split())}", flush=True)
+
+    def run_cases(self, cases):
+        """Each action by its name, as a case: action(rig, case)."""
+        for name, action in cases.items():
+            if getattr(self.arguments, "only", "") in name:
+                with self.case(name) as case:
+                    action(self, case)
+
+    def at_end_of_case(self, action):
+        self._at_end.append(action)
 
     def namespace(self, suffix):
         return Namespace(f"rheo-{self.name}-{suffix}")

@@ -59,7 +59,7 @@ conservation() {
 	pair
 	start conservation || return
 	send sent.1 east --packets "$packets" --flows "$flows"
-	send sent.2 west --packets "$packets" --flows "$flows" --swap-ends --size 200
+	send sent.2.inward west --packets "$packets" --flows "$flows" --swap-ends --size 200
 	stop
 	ip link delete dev east
 }
@@ -235,7 +235,7 @@ stack() { # CASE
 	done
 	start "$1" || return
 	send sent.1 bond7.5 --packets "$packets" --flows "$flows"
-	send sent.2 south.5 --packets "$packets" --flows "$flows" --swap-ends --size 200
+	send sent.2.inward south.5 --packets "$packets" --flows "$flows" --swap-ends --size 200
 	stop
 	ip link delete dev bond7.5
 	ip link delete dev bond7

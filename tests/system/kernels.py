@@ -23,7 +23,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
-from rig import expect, expect_conserved, expect_equal, run, sent_by  # noqa: E402
+from rig import arrived, expect, expect_conserved, expect_equal, run, sent_by  # noqa: E402
 import sum_records  # noqa: E402
 
 import debian_kernels  # noqa: E402
@@ -96,9 +96,9 @@ class CaseFiles:
         return sum_records.sum_files([self.folder / "records.json"])
 
     def sent(self):
-        reports = [json.loads(file.read_text()) for file in sorted(self.folder.glob("sent.*"))]
-        expect(reports and all(report["packets"] > 0 for report in reports), f"nothing was sent: {self.trouble()}")
-        return sent_by(*reports)
+        reports = {file.suffix: json.loads(file.read_text()) for file in sorted(self.folder.glob("sent.*"))}
+        expect(reports and all(report["packets"] > 0 for report in reports.values()), f"nothing was sent: {self.trouble()}")
+        return sent_by(*(arrived(report) if way == ".inward" else report for way, report in reports.items()))
 
 
 def expect_hook(files, kernel, interfaces):
