@@ -80,11 +80,11 @@ TEST_F(OtlpExporterTest, NobodyThereIsTriedAgain) {
 
 TEST_F(OtlpExporterTest, TheMaxExportTimeoutGivesABatchUp) {
   auto settings = options();
-  settings.max_export_timeout = milliseconds(100);
+  settings.max_export_timeout = milliseconds(3'000);  // more than a connection takes on a busy machine
   const auto exporter = make(settings);
   receiver_.answer({grpc::StatusCode::UNAVAILABLE, ""});
   EXPECT_EQ(exporter->write(batch(1)).error().code, std::errc::resource_unavailable_try_again);
-  std::this_thread::sleep_for(milliseconds(120));
+  std::this_thread::sleep_for(settings.max_export_timeout);
   const Status given_up = exporter->write(batch(1));
   EXPECT_EQ(given_up.error().code, std::errc::bad_message);
   EXPECT_THAT(given_up.error().what, HasSubstr("max_export_timeout"));
