@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/flow_text.h"
 
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -129,21 +127,6 @@ char* put_hex(char* at, std::uint64_t value) {
   for (int shift = 60; shift >= 0; shift -= 4) *at++ = kHex[value >> static_cast<unsigned>(shift) & 15U];
   return at;
 }
-
-bool has_ports(std::uint8_t protocol) {
-  switch (protocol) {
-    case IPPROTO_TCP:
-    case IPPROTO_UDP:
-    case IPPROTO_UDPLITE:
-    case IPPROTO_SCTP:
-    case IPPROTO_DCCP:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool is_icmp(std::uint8_t protocol) { return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6; }
 
 bool holds_ipv6(const Address& address) {
   constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

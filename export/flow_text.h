@@ -29,9 +29,6 @@ inline constexpr std::array<std::string_view, 2> kHookNames = {"ingress", "egres
 inline constexpr std::array<std::string_view, 4> kMarkNames = {"fragment", "truncated", "wireguard",
                                                                "undecoded"};
 
-bool has_ports(std::uint8_t protocol);
-bool is_icmp(std::uint8_t protocol);
-
 /// Address holds both families; a mapped one is IPv4's.
 bool holds_ipv6(const Address& address);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/flow/flow_rules.h"
+#include "daemon/model/byte_order.h"
+#include "daemon/model/protocols.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -48,17 +49,17 @@ Initiator choose_initiator(const EntryState& entry, const Listeners& listeners) 
   if (key.protocol == kTcp) {
     if (const auto opener = tcp_opener(entry)) return {*opener, InitiatorBy::handshake};
   }
-  if (is_icmp(entry.key)) {
+  if (is_icmp(entry.key.protocol)) {
     const auto asker = icmp_asker(entry);
     return asker ? Initiator{*asker, InitiatorBy::handshake}
                  : Initiator{entry.first_direction, InitiatorBy::first_packet};
   }
-  if (has_ports(key)) {
+  if (has_ports(key.protocol)) {
     const bool first_listens = listeners.has(key.protocol, key.address[0], key.port_be[0]);
     const bool second_listens = listeners.has(key.protocol, key.address[1], key.port_be[1]);
     if (first_listens != second_listens)
       return {static_cast<std::uint8_t>(first_listens ? 1 : 0), InitiatorBy::listener};
-    const std::uint16_t ports[2] = {ntohs(key.port_be[0]), ntohs(key.port_be[1])};
+    const std::uint16_t ports[2] = {host_order(key.port_be[0]), host_order(key.port_be[1])};
     if (ports[0] != ports[1])
       return {static_cast<std::uint8_t>(ports[0] > ports[1] ? 0 : 1), InitiatorBy::port};
   }

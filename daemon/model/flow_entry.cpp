@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/model/flow_entry.h"
+#include "daemon/model/protocols.h"
 
 #include <netinet/in.h>
 
@@ -12,7 +13,7 @@ namespace {
 
 FlowDirection make_direction(const EntryState& entry, const EntrySide& side) {
   const bool tcp = entry.key.protocol == IPPROTO_TCP;
-  const bool icmp = is_icmp(entry.key);
+  const bool icmp = is_icmp(entry.key.protocol);
   FlowDirection direction;
   direction.delta = side.total - side.reported;
   direction.total = side.total;
@@ -45,13 +46,6 @@ void set_origin(FlowRecord& record, const EntryOrigin& origin, unsigned source, 
 }
 
 }  // namespace
-
-bool is_icmp(const FlowKey& key) { return key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6; }
-
-bool has_ports(const FlowKey& key) {
-  return key.protocol == IPPROTO_TCP || key.protocol == IPPROTO_UDP || key.protocol == IPPROTO_UDPLITE ||
-         key.protocol == IPPROTO_SCTP || key.protocol == IPPROTO_DCCP;
-}
 
 TcpState tcp_state(const EntryState& entry) {
   if (entry.key.protocol != IPPROTO_TCP) return TcpState::none;
@@ -88,10 +82,10 @@ FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndRe
   record.tcp_state = tcp_state(entry);
   record.source = key.address[source];
   record.destination = key.address[destination];
-  if (has_ports(key)) {
+  if (has_ports(key.protocol)) {
     record.source_port_be = key.port_be[source];
     record.destination_port_be = key.port_be[destination];
-  } else if (is_icmp(key)) {
+  } else if (is_icmp(key.protocol)) {
     record.icmp_id_be = key.port_be[1];
   }
   record.vlan = key.vlan;

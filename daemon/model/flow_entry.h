@@ -147,8 +147,4 @@ void end_writing(EntryState& entry);
 /// damaged, or not to be had because its writer does not get on.
 bool read_entry(const FlowEntry& entry, FlowEntry& copy);
 
-/// ICMP or ICMPv6, whose packets have type, code and perhaps an identifier instead of ports.
-bool is_icmp(const FlowKey& key);
-bool has_ports(const FlowKey& key);
-
 }  // namespace rheo

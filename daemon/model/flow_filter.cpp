@@ -11,6 +11,8 @@
 #include <string>
 
 #include "daemon/base/assert.h"
+#include "daemon/model/byte_order.h"
+#include "daemon/model/protocols.h"
 
 namespace rheo {
 namespace {
@@ -206,11 +208,6 @@ class Parser {
   std::vector<Step> steps_;
 };
 
-bool has_ports(const FlowRecord& record) {
-  return record.protocol == IPPROTO_TCP || record.protocol == IPPROTO_UDP ||
-         record.protocol == IPPROTO_SCTP || record.protocol == IPPROTO_UDPLITE;
-}
-
 /// Whether the condition holds on the side, or on one of both.
 template <class Condition>
 bool on_side(Side side, Condition condition) {
@@ -232,8 +229,8 @@ bool holds(const Step& step, const FlowRecord& record) {
         return in_net(source ? record.source : record.destination, step.address, step.low);
       });
     case What::port:
-      return has_ports(record) && on_side(step.side, [&](bool source) {
-               const unsigned port = ntohs(source ? record.source_port_be : record.destination_port_be);
+      return has_ports(record.protocol) && on_side(step.side, [&](bool source) {
+               const unsigned port = host_order(source ? record.source_port_be : record.destination_port_be);
                return port >= step.low && port <= step.high;
              });
     default:

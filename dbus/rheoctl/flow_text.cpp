@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/rheoctl/flow_text.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <charconv>
 #include <utility>
 #include <vector>
 
+#include "daemon/model/byte_order.h"
 #include "daemon/model/names.h"
+#include "daemon/model/protocols.h"
 
 namespace rheo::ctl {
 namespace {
@@ -47,7 +48,6 @@ std::string marks_text(std::uint8_t marks) {
   return text;
 }
 
-bool is_icmp(const FlowRecord& record) { return record.protocol == 1 || record.protocol == 58; }
 bool is_tcp(const FlowRecord& record) { return record.protocol == 6; }
 
 void add_direction(OneRow& row, const FlowRecord& record, bool forward) {
@@ -66,7 +66,7 @@ void add_direction(OneRow& row, const FlowRecord& record, bool forward) {
   add("Octets not in a record yet", "bytes_since_record", bytes_cell(direction.delta.l3_bytes));
   if (is_tcp(record))
     add("Flags since the last record", "tcp_flags", text_cell(tcp_flags_text(direction.tcp_flags)));
-  if (is_icmp(record)) {
+  if (is_icmp(record.protocol)) {
     add("Type", "icmp_type", number_cell(direction.icmp_type));
     add("Code", "icmp_code", number_cell(direction.icmp_code));
   }
@@ -81,7 +81,7 @@ void add_tunnel(OneRow& row, const FlowRecord& record) {
   bool ipv6 = false;  // of the outer addresses
   for (std::size_t i = 0; i < 10; ++i) ipv6 = ipv6 || record.outer_source[i] != 0;
   const auto outer = [&](const Address& address, std::uint16_t port_be) {
-    return text_cell(end_point_text(address_text(address, ipv6), ntohs(port_be)));
+    return text_cell(end_point_text(address_text(address, ipv6), host_order(port_be)));
   };
   row.add("Tunnel", "tunnel", text_cell(tunnel_type_name(record.tunnel)));
   row.add("Tunnel's number", "tunnel_id", number_cell(record.tunnel_id));
@@ -113,7 +113,7 @@ std::string end_point_text(const std::string& address, std::uint16_t port) {
 
 std::string end_point_text(const FlowRecord& record, bool initiator) {
   return end_point_text(address_text(initiator ? record.source : record.destination, record.ipv6),
-                        ntohs(initiator ? record.source_port_be : record.destination_port_be));
+                        host_order(initiator ? record.source_port_be : record.destination_port_be));
 }
 
 std::string flow_id_text(std::uint64_t flow_id) { return fmt::format("{:016x}", flow_id); }
@@ -133,7 +133,7 @@ Table flow_details(const FlowRecord& record, const LinkTable& links) {
   row.add("Responder", "destination", text_cell(end_point_text(record, false)));
   row.add("Initiator known by", "initiator_by", text_cell(initiator_by_name(record.initiator_by)));
   if (is_tcp(record)) row.add("State", "tcp_state", text_cell(tcp_state_name(record.tcp_state)));
-  if (is_icmp(record)) row.add("Identifier", "icmp_id", number_cell(ntohs(record.icmp_id_be)));
+  if (is_icmp(record.protocol)) row.add("Identifier", "icmp_id", number_cell(host_order(record.icmp_id_be)));
   row.add("Started", "started_at", time_cell(record.flow_start_ns));
   row.add("Last packet", "last_packet_at", time_cell(record.end_ns));
   row.add("Records so far", "records", number_cell(record.sequence));

@@ -13,6 +13,7 @@
 #include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
 #include "daemon/model/names.h"
+#include "daemon/model/protocols.h"
 #include "export/flow_fields.h"
 #include "export/flow_text.h"
 #include "export/json/json_text.h"

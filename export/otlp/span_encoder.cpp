@@ -11,6 +11,7 @@
 #include "daemon/base/assert.h"
 #include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
+#include "daemon/model/protocols.h"
 #include "daemon/model/trace_id.h"
 #include "export/flow_text.h"
 #include "export/otlp/resource.h"

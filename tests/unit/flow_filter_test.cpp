@@ -98,6 +98,12 @@ TEST(FlowFilter, NetsOfIPv6AndPortsOfWhatHasNone) {
   EXPECT_TRUE(matches("src net 2001:db8::/48 and dst net 2001:db8:1::/48", ping));
   EXPECT_FALSE(matches("net 0.0.0.0/0", ping));
   EXPECT_FALSE(matches("port 0-65535", ping));
+  // Whatever has ports in its record can be found by them.
+  for (const int protocol : {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP}) {
+    FlowRecord flow = https();
+    flow.protocol = static_cast<std::uint8_t>(protocol);
+    EXPECT_TRUE(matches("dst port 443", flow)) << protocol;
+  }
 }
 
 TEST(FlowFilter, AComplaintNamesTheWordAndItsPlace) {
