@@ -21,10 +21,10 @@ inline bool on_its_only_link(const EntryState& entry, const abi::hot_row& row) {
 
 /// What one row is to a flow of several links.
 struct RowShare {
-  abi::hot_row counted;    // the row without the directions in which it repeats what another link reports
-  FlowCounts duplicate;    // the rest of the row, and given_back
-  FlowCounts given_back;   // what the entry had counted on a link that another replaces from the beginning
-  bool new_place = false;  // the entry's key has the row's link, VLAN and tunnel now
+  abi::hot_row counted{};   // the row without the directions in which it repeats what another link reports
+  FlowCounts duplicate{};   // the rest of the row, and given_back
+  FlowCounts given_back{};  // what the entry had counted on a link that another replaces from the beginning
+  bool new_place = false;   // the entry's key has the row's link, VLAN and tunnel now
 };
 
 /// Decides for each direction of the row. Brings `entry` up to date but for the counted row, which is not
