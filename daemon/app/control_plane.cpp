@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/app/counter_list.h"
+#include "daemon/app/log_notes.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/utf8.h"
@@ -155,8 +156,7 @@ std::vector<Orphan> ControlPlane::orphans() const { return parts_.datapath.orpha
 
 std::vector<Orphan> ControlPlane::clean_orphans() {
   std::vector<Orphan> removed = orphans();
-  for (const DatapathNote& note : parts_.datapath.remove_orphans())
-    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
+  log_notes(parts_.datapath.remove_orphans());
   const std::vector<Orphan> left = orphans();
   std::erase_if(removed, [&](const Orphan& orphan) {
     return std::ranges::find(left, orphan.place, &Orphan::place) != left.end();

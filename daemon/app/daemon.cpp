@@ -13,6 +13,7 @@
 
 #include "daemon/app/counter_list.h"
 #include "daemon/app/interface_drop_in.h"
+#include "daemon/app/log_notes.h"
 #include "daemon/app/read_settings.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/clock.h"
@@ -69,11 +70,6 @@ int on_timer(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
   static_cast<Daemon*>(daemon)->on_tick();
   ::sd_event_source_set_time_relative(source, 1'000'000);
   return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-void log_notes(const DatapathNotes& notes) {
-  for (const DatapathNote& note : notes)
-    log::write(note.warning ? log::Priority::warning : log::Priority::info, note.text);
 }
 
 int on_settle(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {

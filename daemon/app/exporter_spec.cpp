@@ -32,9 +32,12 @@ std::uint32_t batches_at_once(const JsonExportConfig& /*config*/) { return 1; }
 std::uint32_t batches_at_once(const IpfixExportConfig& /*config*/) { return 1; }
 std::uint32_t batches_at_once(const OtlpExportConfig& config) { return config.max_concurrent_exports; }
 
-const std::string& output_of(const JsonExportConfig& config) { return config.path; }
-const std::string& output_of(const IpfixExportConfig& config) { return config.endpoint; }
-const std::string& output_of(const OtlpExportConfig& config) { return config.endpoint; }
+std::string output_of(const JsonExportConfig& config, const std::string& /*name*/) { return config.path; }
+std::string output_of(const IpfixExportConfig& config, const std::string& /*name*/) {
+  return config.endpoint;
+}
+/// Many may send to one place.
+std::string output_of(const OtlpExportConfig& /*config*/, const std::string& name) { return name; }
 
 Made make(const JsonExportConfig& config, const ExporterSpec& spec, const ExporterSources& sources) {
   return std::make_unique<JsonExporter>(JsonExporterOptions{
@@ -69,10 +72,8 @@ void ExporterSpec::enable(bool enabled) {
   std::visit([enabled](auto& config) { config.enabled = enabled; }, section);
 }
 
-/// Many OTLP exporters may send to one place.
 std::string ExporterSpec::output() const {
-  if (std::holds_alternative<OtlpExportConfig>(section)) return name;
-  return std::visit([](const auto& config) { return output_of(config); }, section);
+  return std::visit([this](const auto& config) { return output_of(config, name); }, section);
 }
 
 std::uint64_t ExporterSpec::queue() const {
