@@ -186,6 +186,14 @@ def serve(rig, case, polkit=False, **sections):
     return bus, near, rheod
 
 
+def serve_cases(rig, cases, **options):
+    """Each action by its name, as a case with a bus and a rheod of its own: action(near, rheod)."""
+    for name, action in cases.items():
+        with rig.case(name) as case:
+            _, near, rheod = serve(rig, case, **options)
+            action(near, rheod)
+
+
 def members_as_root(near, rheod):
     interfaces = answer("ListInterfaces")[0]
     expect_equal([row[1] for row in interfaces], ["east"], "interfaces")

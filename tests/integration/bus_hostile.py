@@ -10,7 +10,7 @@ import time
 import traceback
 import xml.etree.ElementTree
 
-from bus import MANAGER, NAME, ORDINARY_UID, ROOT, SOCKET, XML, answer, serve
+from bus import MANAGER, NAME, ORDINARY_UID, ROOT, SOCKET, XML, answer, serve_cases
 from rig import Rig, Skipped, expect, expect_equal
 from dbus_wire import BUS, Client
 
@@ -172,12 +172,9 @@ def latency(near, rheod):
 
 def main():
     rig = Rig()
-    for name, run in (("as root", lambda near, rheod: hostile(near, rheod, 0)),
-                      ("as an ordinary user", lambda near, rheod: hostile(near, rheod, ORDINARY_UID)),
-                      ("others are served meanwhile", latency)):
-        with rig.case(name) as case:
-            _, near, rheod = serve(rig, case, polkit=True)
-            run(near, rheod)
+    serve_cases(rig, {"as root": lambda near, rheod: hostile(near, rheod, 0),
+                      "as an ordinary user": lambda near, rheod: hostile(near, rheod, ORDINARY_UID),
+                      "others are served meanwhile": latency}, polkit=True)
     rig.end()
 
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 
-from bus import NAME, ROOT, answer, busctl, serve, wait_for
+from bus import NAME, ROOT, answer, busctl, serve_cases, wait_for
 from rig import TOP, Rig, expect, expect_equal
 
 PAGE = (TOP / "man" / "org.rheo.Rheo1.5.scd").read_text()
@@ -160,7 +160,9 @@ def monitored(words, rheod):
     try:
         wait_for(lambda: "Monitoring bus" in file.read_text(), "a monitor")
         answer("SetLogLevel", "s", "debug")
-        wait_for(lambda: "LogLevel" in file.read_text(), "PropertiesChanged of LogLevel")
+        # An empty line ends a message; the call of SetLogLevel is shown, too.
+        wait_for(lambda: any('"LogLevel"' in message for message in file.read_text().split("\n\n")[:-1]),
+                 "PropertiesChanged of LogLevel")
     finally:
         monitor.terminate()
         monitor.wait(timeout=10)
@@ -171,10 +173,7 @@ def main():
     rig = Rig()
     with rig.case("names of errors"):
         error_names()
-    for name, run in (("members", members), ("keys of a flow", flow_keys), ("transcripts", transcripts)):
-        with rig.case(name) as case:
-            _, near, rheod = serve(rig, case)
-            run(near, rheod)
+    serve_cases(rig, {"members": members, "keys of a flow": flow_keys, "transcripts": transcripts})
     rig.end()
 
 

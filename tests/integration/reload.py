@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from bus import serve
+from bus import serve_cases
 from rig import Rig, expect, expect_conserved, expect_equal, sent_by, sum_records
 
 FAST = {"generic_timeout": "300ms", "icmp_timeout": "300ms", "tcp_timeout": "300ms", "tcp_fin_timeout": "300ms",
@@ -296,10 +296,7 @@ def main():
         a_hundred_reloads(rig, case, rig.arguments.reloads)
     rig.run_cases({"refused as a whole": refused_as_a_whole, "interfaces follow": interfaces_follow,
                    "stuck exporter goes": stuck_exporter_goes, "told to systemd": told_to_systemd})
-    for name, run in (("exporter switched", switched), ("kept in a drop-in", lambda near, rheod: kept(rheod))):
-        with rig.case(name) as case:
-            _, near, rheod = serve(rig, case, flow=FAST)
-            run(near, rheod)
+    serve_cases(rig, {"exporter switched": switched, "kept in a drop-in": lambda near, rheod: kept(rheod)}, flow=FAST)
     rig.end()
 
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from bus import ORDINARY_UID, serve, wait_for
+from bus import ORDINARY_UID, serve_cases, wait_for
 from rig import TOP, Rig, Skipped, expect, expect_equal
 
 
@@ -197,13 +197,10 @@ def zsh_completion():
 def main():
     rig = Rig()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    for name, run in (("commands", commands), ("mistakes", lambda near, rheod: mistakes()),
-                      ("terminal", lambda near, rheod: on_a_terminal(near)), ("monitor", lambda near, rheod: events(rheod)),
-                      ("completion", lambda near, rheod: completion()),
-                      ("completion of zsh", lambda near, rheod: zsh_completion())):
-        with rig.case(name) as case:
-            _, near, rheod = serve(rig, case)
-            run(near, rheod)
+    serve_cases(rig, {"commands": commands, "mistakes": lambda near, rheod: mistakes(),
+                      "terminal": lambda near, rheod: on_a_terminal(near), "monitor": lambda near, rheod: events(rheod),
+                      "completion": lambda near, rheod: completion(),
+                      "completion of zsh": lambda near, rheod: zsh_completion()})
     rig.end()
 
 
