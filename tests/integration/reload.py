@@ -253,7 +253,7 @@ def switched(near, rheod):
 
     def passed():
         file = rheod.folder / "passing.json"
-        return sum_records.sum_files([file]).packets if file.exists() else 0
+        return sum_records.sum_files([file], growing=True).packets if file.exists() else 0
 
     send(1, 100)
     wait_for(lambda: passed() == 100, "records of the new exporter")

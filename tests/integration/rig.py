@@ -199,7 +199,8 @@ class Rheod:
         return counters
 
     def sums(self):
-        return sum_records.sum_files([self.records])
+        """Of the file of records, which may still be growing."""
+        return sum_records.sum_files([self.records], growing=self.process.poll() is None)
 
 
 LOSSES = ("datapath.truncated", "datapath.malformed", "datapath.too_deep", "datapath.evicted_full", "lane.json.test.lost")

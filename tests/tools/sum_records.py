@@ -70,12 +70,15 @@ class Sums:
         }
 
 
-def sum_files(paths):
-    """Raises ValueError, with file and line, at what is not a record."""
+def sum_files(paths, growing=False):
+    """Raises ValueError, with file and line, at what is not a record. Of files that are being written (growing), a last
+    line without its end is no record yet: a reader may see the first half of a write."""
     sums = Sums()
     for path in paths:
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
+                if growing and not line.endswith("\n"):
+                    break
                 try:
                     sums.add(json.loads(line))
                 except (ValueError, KeyError) as error:
