@@ -10,7 +10,6 @@
 #include "daemon/app/args.h"
 #include "daemon/app/counter_list.h"
 #include "daemon/app/live_table.h"
-#include "daemon/app/read_settings.h"
 #include "daemon/app/run_directory.h"
 #include "daemon/app/service_state.h"
 #include "daemon/app/settings.h"
@@ -195,28 +194,6 @@ TEST_F(RunDirectoryTest, ALockThatIsALinkIsNotFollowed) {
   fs::create_symlink(folder_ / "precious", folder_ / "lock");
   EXPECT_FALSE(RunDirectory::claim(folder_));
   EXPECT_EQ(fs::file_size(folder_ / "precious"), 4U);
-}
-
-TEST(Reload, WhatCannotChangeIsNamed) {
-  const Config running;
-  Config wanted;
-  wanted.daemon.log_level = LogLevel::debug;
-  wanted.daemon.shutdown_timeout = std::chrono::seconds(1);
-  wanted.interfaces.include = {"eth0"};
-  wanted.datapath.drain_interval = std::chrono::milliseconds(100);
-  wanted.flow.udp_timeout = std::chrono::seconds(1);
-  wanted.flow.community_id_seed = 7;
-  wanted.resource.attributes["a"] = std::string("b");
-  wanted.exporters.json["x"] = {.path = "/x"};
-  EXPECT_THAT(keys_for_restart(running, wanted), testing::IsEmpty());
-  wanted.daemon.run_directory = "/elsewhere";
-  wanted.datapath.fragments = 7;
-  wanted.tunnels.gre = false;
-  wanted.flow.max_flows = 7;
-  wanted.flow.deduplicate = DeduplicateChoice::none;
-  EXPECT_THAT(keys_for_restart(running, wanted),
-              ElementsAre("daemon.run_directory", "datapath.fragments", "tunnels.gre", "flow.deduplicate",
-                          "flow.max_flows"));
 }
 
 TEST(ServiceState, TheStatusLineCounts) {
