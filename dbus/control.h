@@ -35,7 +35,6 @@ class Control {
   /// As of the last tick of the main loop.
   virtual const DaemonStatus& status() const = 0;
 
-  virtual std::vector<NamedCounter> statistics() const = 0;
   virtual std::vector<ListeningPort> listening_ports() const = 0;
 
   /// The flow table's file, opened read-only.

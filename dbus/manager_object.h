@@ -41,7 +41,7 @@ class ManagerObject final
 
   std::vector<sdbus::Struct<std::uint32_t, std::string, sdbus::ObjectPath>> ListInterfaces() override;
   std::vector<sdbus::Struct<std::string, std::string, sdbus::ObjectPath>> ListExporters() override;
-  std::map<std::string, std::uint64_t> GetStatistics() override;
+  void GetStatistics(sdbus::Result<std::map<std::string, std::uint64_t>>&& result) override;
   std::vector<sdbus::Struct<std::string, std::uint64_t, std::uint64_t, bool>> GetLosses() override;
   void ListListeningPorts(sdbus::Result<std::vector<Port>>&& result) override;
   void ListFlows(sdbus::Result<std::vector<Flow>>&& result, std::string filter, std::uint32_t limit,

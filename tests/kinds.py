@@ -254,7 +254,8 @@ class Kinds:
         return Outcome("failed", fuzzer.name, found[0] if found else last_line(output))
 
     def bench(self):
-        """Benchmarks fail only when they cannot measure; their figures are for people to judge."""
+        """Benchmarks fail when they cannot measure; bus_clients also where its figure breaks a promise. The other figures
+        are for people to judge."""
         self._beside.shutdown(wait=True)
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]

@@ -57,8 +57,11 @@ ControlPlane::ControlPlane(sd_event* loop, std::shared_ptr<Mailbox> mailbox, Ste
 ControlPlane::~ControlPlane() { mailbox_->close(); }
 
 void ControlPlane::tick(Look look) {
-  counters_ = look.counters;
-  status_.active_flows = counters_.table.active_flows;
+  status_.active_flows = look.counters.table.active_flows;
+  // Once for all who ask until the next tick.
+  status_.statistics.clear();
+  for (const NamedCounter& counter : list_counters(look.counters))
+    status_.statistics.emplace(counter.name, counter.value);
   status_.log_level = level_name();
   look_at_interfaces();
   status_.exporters = parts_.lanes.status();
@@ -80,8 +83,6 @@ void ControlPlane::tick_bus(const std::vector<LossEvent>& events) {
     log::write(notice->works ? log::Priority::info : log::Priority::notice,
                notice->works ? log::kBusJoined : log::kBusLost, notice->text);
 }
-
-std::vector<NamedCounter> ControlPlane::statistics() const { return list_counters(counters_); }
 
 std::vector<ListeningPort> ControlPlane::listening_ports() const {
   std::vector<ListeningPort> ports;

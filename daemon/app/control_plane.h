@@ -65,7 +65,6 @@ class ControlPlane final : public Control {
   bool unit_restarts() { return bus_.unit_restarts(); }
 
   const DaemonStatus& status() const override { return status_; }
-  std::vector<NamedCounter> statistics() const override;
   std::vector<ListeningPort> listening_ports() const override;
   Result<UniqueFd> flow_table() const override;
   Status set_log_level(std::string_view level) override;
@@ -87,7 +86,6 @@ class ControlPlane final : public Control {
 
   SteeredParts parts_;
   DaemonStatus status_;
-  DaemonCounters counters_;
   std::shared_ptr<Mailbox> mailbox_;
   BusService bus_;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,7 @@ struct DaemonStatus {
   std::vector<InterfaceStatus> interfaces;
   std::vector<ExporterStatus> exporters;
   std::vector<LossStatus> losses;
+  std::map<std::string, std::uint64_t> statistics;  // every counter by its name
 };
 
 }  // namespace rheo

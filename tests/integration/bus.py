@@ -15,6 +15,7 @@ import xml.etree.ElementTree
 from rig import TOP, Rig, Skipped, expect, expect_equal, mount
 
 NAME, ROOT, MANAGER = "org.rheo.Rheo1", "/org/rheo/Rheo1", "org.rheo.Rheo1.Manager"
+PEER = "org.rheo.test.Peer"  # a service of tests/tools/bus_peer.cpp, beside rheod
 SOCKET = pathlib.Path("/run/dbus/system_bus_socket")
 XML = TOP / "dbus" / "org.rheo.Rheo1.xml"
 ORDINARY_UID = 65534  # nobody
@@ -28,6 +29,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
   <policy context="default">
     <allow user="*"/>
     <deny own="*"/>
+    <allow own="{peer}"/>
     <deny send_type="method_call"/>
     <allow send_type="signal"/>
     <allow send_requested_reply="true" send_type="method_return"/>
@@ -37,6 +39,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
     <allow receive_type="error"/>
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
+    <allow send_destination="{peer}"/>
   </policy>
   <include>{policy}</include>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
@@ -57,7 +60,7 @@ class Bus:
         # The service's own user exists where the package is installed.
         policy.write_text((TOP / "dbus" / "org.rheo.Rheo1.conf").read_text().replace('user="rheo"', 'user="nobody"'))
         self.config = self.folder / "bus.conf"
-        self.config.write_text(BUS_CONFIG.format(socket=SOCKET, policy=policy))
+        self.config.write_text(BUS_CONFIG.format(socket=SOCKET, policy=policy, peer=PEER))
 
     def start(self):
         if not shutil.which("busctl") or not shutil.which("dbus-daemon"):
