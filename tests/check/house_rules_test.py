@@ -37,6 +37,8 @@ CLEAN = {
     "tests/check/include_directions.txt": "daemon/base :\ndaemon/config : daemon/base\n",
     "tests/check/third_party_headers.txt": "toml++/ : daemon/config/*.cpp\n",
     "tests/check/long_files.txt": "",
+    "docs/trouble.md": "# Trouble\n\n```text\n…: no space, 7 of … rows are lost: \"…\"\n```\n```\nanything\n```\n",
+    "dbus/say.cpp": APACHE + 'auto a = say("{}: no space, 7 of {} rows are lost: \\"{}\\"\\n");\n',
     "packaging/run": "#!/bin/sh\n" + HASH,
     "build/x.cpp": "what a build leaves is not looked at\n",
 }
@@ -107,6 +109,12 @@ VIOLATIONS = {
          f"daemon/base/events.h:2: kOne: not in the log of man/rheod.8.scd\nman/rheod.8.scd:1: {'2' * 32}: not an event of "
          "daemon/base/events.h"),
         ("daemon/base/log.cpp", APACHE + "auto one = 1;\n", "daemon/base/events.h:2: kOne: used nowhere"),
+    ],
+    "documented_sentences": [
+        ("docs/trouble.md", "```text\nno space, 8 of … rows are lost\n```\n",
+         'docs/trouble.md:2: "no space, 8 of … rows are lost": printed by nothing in daemon, netlink, export, dbus'),
+        ("docs/trouble.md", "```text\n…: …\n```\n",
+         'docs/trouble.md:2: "…: …": printed by nothing in daemon, netlink, export, dbus'),
     ],
     "format": [
         ("daemon/base/a.h", APACHE + "int   a( );\n",

@@ -189,9 +189,10 @@ def follow(host, page):
     count = 0
     for language, body in followed_blocks(page, text):
         if language == "console":
-            for command, wanted in commands_of_text(body):
-                # A manual page shows what is typed; a recipe also what is seen.
-                host.do(command, wanted or (["…"] if needs_rheod(page) else []))
+            commands = list(commands_of_text(body))
+            shows_nothing = not any(wanted for _, wanted in commands)  # then it says what to type, and no more
+            for command, wanted in commands:
+                host.do(command, ["…"] if shows_nothing else wanted)
                 count += 1
         elif target := target_of(body):
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -213,8 +214,8 @@ def check_toml(host, body):
 
 
 def needs_rheod(page):
-    """A manual page's examples suppose that rheod runs; a recipe starts it itself."""
-    return page.startswith("man/")
+    """These suppose that rheod runs; a recipe starts it itself."""
+    return page.startswith("man/") or page == "docs/troubleshooting.md"
 
 
 def run_page(rig, page):
