@@ -206,11 +206,12 @@ class Kinds:
         return self._script(script, options, INTEGRATION_SECONDS * (10 if self.arguments.long else 1))
 
     def system(self):
-        """A booted systemd; other kernels, booted: each briefly, or with --long in every case."""
+        """A booted systemd; the package on a booted Debian; other kernels, booted: each briefly, or with --long in every
+        case."""
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
         options = ["--build", TOP / "build" / "dev", *([] if self.arguments.long else ["--short"])]
-        return [outcome for name in ("service", "kernels")
+        return [outcome for name in ("service", "package", "kernels")
                 for outcome in self._script(TOP / "tests" / "system" / f"{name}.py", options, SYSTEM_SECONDS)]
 
     @staticmethod

@@ -39,14 +39,14 @@ def wait_read(namespace, port):
 
 
 class Nfcapd:
-    """Listens on loopback of a namespace, and nfdump reads what it stored."""
+    """Listens in a namespace, and nfdump reads what it stored."""
 
-    def __init__(self, namespace, folder, port=PORT):
+    def __init__(self, namespace, folder, port=PORT, address="127.0.0.1"):
         need("nfcapd", "nfdump")
         self.namespace, self.folder, self.port = namespace, folder, port
         folder.mkdir(parents=True)
         self.log = open(folder.with_suffix(".log"), "wb")
-        self.process = namespace.start(["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", port, "-t", "3600"],
+        self.process = namespace.start(["nfcapd", "-w", folder, "-b", address, "-p", port, "-t", "3600"],
                                        stdout=self.log, stderr=self.log)
         wait_for(lambda: self.process.poll() is not None or udp_socket(namespace, port), "nfcapd listens")
         expect_equal(self.process.poll(), None, "nfcapd's exit status")

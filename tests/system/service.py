@@ -9,13 +9,11 @@ line "passed: service: CASE", "failed: …: why" or "skipped: …: why"; it exit
 """
 import argparse
 import errno
-import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,7 +22,8 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 from rig import expect, expect_equal  # noqa: E402
 
-NEEDED = ("systemd-nspawn", "script", "nsenter", "busctl", "setpriv")
+from booted import NEEDED, Container, wait_for  # noqa: E402
+
 INSTALLED = ("daemon/app", "dbus", "packaging")
 CONFIG = """[interfaces]
 include = ["east"]
@@ -36,66 +35,6 @@ path = "/var/log/rheo/flows.json"
 SEND_7 = ("/usr/bin/python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
           "[s.sendto(bytes(100), (\"10.9.0.2\", 9)) for _ in range(7)]'")
 MOST_EXPOSED = 2.0  # systemd-analyze security
-
-
-class Container:
-    """A booted systemd. run() runs a command in it."""
-
-    def __init__(self, folder, installed):
-        self.root = folder / "root"
-        self.log = folder / "boot.log"
-        self.root.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1"}
-        boot = (f"systemd-nspawn -D {self.root} --boot --register=no --keep-unit --private-network --machine=rheo-service "
-                "--capability=all --system-call-filter='bpf perf_event_open @keyring' --volatile=overlay "
-                f"--bind-ro={installed}:/installed")
-        # With a pipe for a terminal nothing is printed.
-        command = f'mount --bind / {self.root} && exec script -qfc "{boot}" {self.log}'
-        self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", command],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        env=environment, start_new_session=True)
-        self.leader = None
-
-    def wait_booted(self, seconds=60):
-        deadline = time.monotonic() + seconds
-        while self.leader is None:
-            expect(self.process.poll() is None, f"the container ended: {self.said()}")
-            expect(time.monotonic() < deadline, f"no systemd in the container: {self.said()}")
-            self.leader = self._find_leader(self.process.pid)
-            time.sleep(0.05)
-        while not re.search("running|degraded", self.run("systemctl is-system-running", check=False)):
-            expect(time.monotonic() < deadline, f"the container does not come up: {self.said()}")
-            time.sleep(0.1)
-
-    def _find_leader(self, pid):
-        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-        for child in children:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-                if pathlib.Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                    return int(child)
-            if found := self._find_leader(child):
-                return found
-        return None
-
-    def said(self):
-        return self.log.read_text(errors="replace")[-500:] if self.log.exists() else "nothing"
-
-    def run(self, script, check=True, seconds=60):
-        done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", "sh", "-c", script],
-                              capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
-        expect(not check or done.returncode == 0, f"{script}: exit {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}")
-        return done.stdout + done.stderr
-
-    def end(self):
-        self.leader = self.leader or self._find_leader(self.process.pid)  # also of a boot that failed half way
-        if self.leader:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.leader, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=10)
 
 
 def install(build, folder):
@@ -119,22 +58,11 @@ def set_up(container):
                   "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev east")
 
 
-def show(container, name):
-    return container.run(f"systemctl show rheod --value -p {name}").strip()
-
-
-def wait_for(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < deadline, f"no {what} after {seconds} s")
-        time.sleep(0.1)
-
-
 def starts_and_meters(container):
     container.run("systemctl start rheod")  # Type=notify: returns when it meters
-    expect_equal(show(container, "ActiveState"), "active", "state of the unit")
+    expect_equal(container.show("ActiveState"), "active", "state of the unit")
     expect_equal(container.run("ps -o user= -p $(systemctl show rheod --value -p MainPID)").strip(), "rheo", "user of rheod")
-    wait_for(lambda: re.fullmatch(r"metering 1 interface, \d+ flows?, 1 exporter", show(container, "StatusText")),
+    wait_for(lambda: re.fullmatch(r"metering 1 interface, \d+ flows?, 1 exporter", container.show("StatusText")),
              "status line with its numbers")
     container.run(f"{SEND_7}; rheoctl drain")
     flows = json.loads(container.run("rheoctl --json flows udp and host 10.9.0.2"))
@@ -168,7 +96,7 @@ def reloads(container):
     container.run("systemctl reload rheod")
     container.run("echo nonsense >> /etc/rheo/rheo.toml")
     expect("refused" in container.run("systemctl reload rheod || echo refused"), "systemctl reload takes a mistake")
-    expect_equal(show(container, "ActiveState"), "active", "state of the unit after a reload that failed")
+    expect_equal(container.show("ActiveState"), "active", "state of the unit after a reload that failed")
     expect("/etc/rheo/rheo.toml:" in container.run("journalctl -u rheod"), "no file and line in the journal")
     container.run("sed -i '$d' /etc/rheo/rheo.toml && systemctl reload rheod")
 
@@ -206,7 +134,7 @@ def lasting(container):
     expect_equal(container.run(f"stat -c '%U %a' {drop_in}").strip(), "rheo 644", "owner and mode of the drop-in")
     container.run("systemctl restart rheod")
     wait_for(lambda: '"disabled"' in container.run("rheoctl --json exporters", check=False), "exporter that is still disabled")
-    wait_for(lambda: "0 exporters" in show(container, "StatusText"), "status without exporters")
+    wait_for(lambda: "0 exporters" in container.show("StatusText"), "status without exporters")
     container.run("rheoctl exporters enable json.default --persist")
     for path in ("rheo.toml", "rheo.toml.d/50-administrator.toml"):
         refused = container.run(f"setpriv --reuid=rheo --regid=rheo --clear-groups rm -f /etc/rheo/{path}", check=False)
@@ -233,7 +161,7 @@ def restarts(container):
 def killed(container):
     before = container.run("rheoctl --json stats datapath.seen_packets")
     container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
-    wait_for(lambda: show(container, "NRestarts") == "1" and show(container, "ActiveState") == "active", "restart after a kill")
+    wait_for(lambda: container.show("NRestarts") == "1" and container.show("ActiveState") == "active", "restart after a kill")
     wait_for(lambda: "value" in container.run("rheoctl --json stats datapath.seen_packets", check=False), "rheod on the bus")
     after = container.run("rheoctl --json stats datapath.seen_packets")
     seen = [json.loads(text)[0]["value"] for text in (before, after)]
@@ -244,11 +172,11 @@ def watchdog(container):
     container.run("mkdir -p /run/systemd/system/rheod.service.d && "
                   "printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/rheod.service.d/test.conf && "
                   "systemctl daemon-reload && systemctl restart rheod")
-    restarts = int(show(container, "NRestarts"))
+    restarts = int(container.show("NRestarts"))
     time.sleep(6)
-    expect_equal(int(show(container, "NRestarts")), restarts, "restarts while both threads live")
+    expect_equal(int(container.show("NRestarts")), restarts, "restarts while both threads live")
     container.run("kill -STOP $(systemctl show rheod --value -p MainPID)")
-    wait_for(lambda: int(show(container, "NRestarts")) == restarts + 1 and show(container, "ActiveState") == "active",
+    wait_for(lambda: int(container.show("NRestarts")) == restarts + 1 and container.show("ActiveState") == "active",
              "restart of a rheod that hangs")
     expect("atchdog timeout" in container.run("journalctl -u rheod"), "no watchdog timeout in the journal")
 
@@ -256,11 +184,11 @@ def watchdog(container):
 def detached_by_hand(container):
     """Of a rheod that was killed and that nobody starts again; root's hand, the service's own files."""
     running = container.run("rheod --detach; echo exit $?")
-    expect(f"another rheod has it (process {show(container, 'MainPID')})" in running and "exit 1" in running, running)
+    expect(f"another rheod has it (process {container.show('MainPID')})" in running and "exit 1" in running, running)
     container.run("mkdir -p /run/systemd/system/rheod.service.d && "
                   "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload")
     container.run("kill -9 $(systemctl show rheod --value -p MainPID)")
-    wait_for(lambda: show(container, "ActiveState") == "failed", "rheod that is gone")
+    wait_for(lambda: container.show("ActiveState") == "failed", "rheod that is gone")
     expect("link_" in container.run("ls /sys/fs/bpf/rheo/v*"), "nothing is left to detach")
     said = container.run("rheod --detach")
     expect_equal(said.count("removed link "), 2, f"links removed: {said}")
@@ -269,12 +197,12 @@ def detached_by_hand(container):
     expect(owners <= {"rheo"}, f"owners of what is kept in /run/rheo: {owners}")
     container.run("rm /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
                   "systemctl reset-failed rheod && systemctl start rheod")
-    expect_equal(show(container, "ActiveState"), "active", "state of the unit")
+    expect_equal(container.show("ActiveState"), "active", "state of the unit")
 
 
 def stops(container):
     container.run("systemctl stop rheod")
-    expect_equal(show(container, "Result"), "success", "result of the unit")
+    expect_equal(container.show("Result"), "success", "result of the unit")
     expect_equal(container.run("ls /sys/fs/bpf/rheo /run/rheo").split(), ["/run/rheo:", "/sys/fs/bpf/rheo:"], "left behind")
 
 
@@ -288,13 +216,14 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
     parser.add_argument("--short", action="store_true", help="the same: it takes half a minute")
     build = parser.parse_args().build.resolve()
-    missing = [name for name in NEEDED if not shutil.which(name)]
+    missing = [name for name in (*NEEDED, "busctl", "setpriv") if not shutil.which(name)]
     if os.geteuid() != 0 or missing:
         print(f"skipped: service: all: {'not root' if os.geteuid() else 'no ' + ', '.join(missing)}", flush=True)
         return 0
     folder = build / "system" / "service"
     install(build, folder / "installed")
-    container = Container(folder, folder / "installed")
+    container = Container(folder, f"mount --bind / {folder}/root", "--volatile=overlay",
+                          f"--bind-ro={folder}/installed:/installed")
     failed = 0
     try:
         container.wait_booted()

@@ -24,7 +24,7 @@ def run(command, seconds, **options):
     return done.stdout
 
 
-def _mirror(suite):
+def mirror(suite):
     """The address from which this machine gets Debian itself, or its security updates."""
     for line in run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)",
                       "Created-By: Packages"], 60).splitlines():
@@ -43,7 +43,7 @@ class Suite:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
         sources = self.folder / "sources.list"
-        sources.write_text(f"deb [arch=amd64 signed-by={KEYRING}] {_mirror(suite)} {suite} main\n")
+        sources.write_text(f"deb [arch=amd64 signed-by={KEYRING}] {mirror(suite)} {suite} main\n")
         settings = {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null",
                     "Dir::State::Lists": self.folder / "lists", "Dir::State::status": self.folder / "status",
                     "Dir::Cache": self.folder / "cache", "Debug::NoLocking": 1, "APT::Sandbox::User": "root",

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The .deb on a booted Debian: installed by apt, enabled, metering, exporting, reloaded, restarted, killed, upgraded and
+downgraded under traffic, rebooted, removed and purged; with every packet in a record and the sandbox active.
+
+The root directory of the suite is made once, in build/cache/roots. For each case it prints one line
+"passed: package SUITE: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when a case failed.
+
+    tests/system/package.py [--build DIR] [--deb FILE] [--suite NAME] [--short]
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests" / "integration"))
+from rig import expect, expect_equal  # noqa: E402
+
+import debian_roots  # noqa: E402
+from booted import NEEDED, wait_for  # noqa: E402
+from debian_suite import Unavailable, run  # noqa: E402
+from package_host import RECORDS, Host, Traffic, expect_nothing_attached, of_version, version_of  # noqa: E402
+
+MOST_EXPOSED = 2.0  # systemd-analyze security
+MANAGER = "org.rheo.Rheo1 /org/rheo/Rheo1 org.rheo.Rheo1.Manager"
+# What is written by other programs than rheo's while packages come and go.
+OTHERS = re.compile(r"/var/(lib/(dpkg|apt|systemd)|cache|log/(apt|journal|dpkg\.log|wtmp|btmp|lastlog)|tmp)\b|/etc/(\.pwd\.lock|ld\.so\.cache|\w+-$)"
+                    r"|/run/(systemd|udev|log|user|netns|mount|dbus|lock|utmp|blkid|agetty)\b|/usr/share/(info|man)/.*(dir|cat|index)")
+
+
+class Package:
+    """The .deb, and those of other versions made of it."""
+
+    def __init__(self, file, folder):
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.version = version_of(file)
+        self.file = shutil.copy(file, folder / f"rheo_{self.version}.deb")
+        self.higher = of_version(self.file, f"{self.version}+upgrade1", folder)
+
+    @staticmethod
+    def path(file):
+        """In the container."""
+        return f"/packages/{pathlib.Path(file).name}"
+
+
+def files(host):
+    """Every path where a package could leave something."""
+    found = host.run("find /etc /var /run /usr /opt /srv /home /root /tmp -xdev \\( -path /run/systemd -o -path /tmp/systemd* \\) "
+                     "-prune -o -print; cat /etc/passwd /etc/group")
+    return {line for line in found.splitlines() if not OTHERS.match(line)}
+
+
+def installs(host, package):
+    host.before = files(host)
+    host.apt("install", package.path(package.file))
+    expect_equal(host.run("systemctl is-enabled rheod", check=False).strip(), "disabled", "rheod.service")
+    expect_equal(host.run("systemctl is-active rheod", check=False).strip(), "inactive", "rheod.service")
+    expect_nothing_attached(host)
+    expect_equal(host.run("dpkg -V rheo").strip(), "", "what dpkg -V says")
+    expect("/etc/rheo/rheo.toml" in host.run("dpkg-query -W -f '${Conffiles}' rheo"), "rheo.toml is no conffile")
+    expect_equal(host.run("stat -c '%U %G %a' /sys/fs/bpf/rheo").strip(), "rheo rheo 700", "owner of /sys/fs/bpf/rheo")
+    expect_equal(host.run("systemd-analyze verify rheod.service").strip(), "", "what systemd-analyze verify says")
+    expect("NAME" in host.run("man -P cat 8 rheod"), "no manual page")
+    expect(f"rheod {package.version.split('-')[0]}" in host.run("rheod --version"), "rheod --version is not the package's")
+    host.run("rheod --check")
+
+
+def meters_by_default(host, _):
+    host.run("systemctl enable --now rheod")  # Type=notify: returns when it meters
+    expect_equal(host.show("ActiveState"), "active", "state of the unit")
+    sent = host.network.send("east", "--packets", 5000, "--flows", 50, "--rate", 20000)
+    expect_equal(sent["refused"]["packets"], 0, "frames refused")
+    host.run(f"busctl call {MANAGER} Drain")
+    flows = json.loads(host.run("rheoctl --json flows interface east --limit 1000"))
+    expect_equal((len(flows), sum(flow["packets"] for flow in flows)), (50, 5000), "flows and their packets")
+    expect(re.search(r'^a\(uso\) 2 (\d+ "\w+" "/org/rheo/Rheo1/interface/\d+" ?){2}$',
+                     host.run(f"busctl call {MANAGER} ListInterfaces").strip()), "ListInterfaces is not as in the manual")
+    expect_equal(host.run(f"busctl get-property {MANAGER} KernelMode").strip(), 's "tcx"', "KernelMode")
+    index = json.loads(host.run("ip -j link show east"))[0]["ifindex"]
+    shown = host.run(f"busctl introspect org.rheo.Rheo1 /org/rheo/Rheo1/interface/{index} org.rheo.Rheo1.Interface")
+    expect(re.search(r'^\.State +property +s +"metered" +emits-change$', shown, re.M), f"State: {shown}")
+    expect("metering 2 interfaces" in host.run("journalctl --no-pager -u rheod RHEO_INTERFACE=east"), "no line about east")
+    expect_equal(host.run("journalctl -q --no-pager -u rheod RHEO_INTERFACE=eth77").strip(), "", "lines about no interface")
+    expect(not any("flow.id" in str(line["MESSAGE"]) for line in host.journal()), "records are in the journal")
+    host.run("systemctl stop rheod")
+    expect_nothing_attached(host)
+
+
+def exports(host, _):
+    host.start_collectors()
+    host.configure()
+    host.run("systemctl start rheod")
+    with Traffic(host):
+        time.sleep(1)
+    host.expect_conserved()
+    sent = host.total_sent()
+
+    def stored():
+        return {"packets": sum(span["attributes"].get(f"flow.{way}packets.delta", 0)
+                               for span in host.receiver.distinct() for way in ("", "reverse."))}
+    wait_for(lambda: stored()["packets"] == sent["packets"], f"{sent['packets']} packets in spans, but {stored()}")
+    wait_for(lambda: all(row["records_pending"] == 0 for row in json.loads(host.run("rheoctl --json exporters"))), "sent records")
+    host.nfcapd.stop()
+    sums = host.nfcapd.sums()
+    expect_equal(sums, {key: sent[key] for key in sums}, "packets and octets in nfdump")
+
+
+def reloads(host, _):
+    process = host.show("MainPID")
+    with Traffic(host):
+        host.run("sed -i 's/max_batch_interval = \"100ms\"/max_batch_interval = \"200ms\"/' /etc/rheo/rheo.toml.d/50-test.toml && "
+                 "systemctl reload rheod && echo nonsense >> /etc/rheo/rheo.toml.d/50-test.toml")
+        expect("refused" in host.run("systemctl reload rheod || echo refused"), "systemctl reload takes a mistake")
+        expect("50-test.toml:" in host.run("journalctl -u rheod"), "no file and line in the journal")
+        host.run("sed -i '$d' /etc/rheo/rheo.toml.d/50-test.toml && systemctl reload rheod")
+    expect_equal(host.show("MainPID"), process, "process after reloads")
+    host.expect_conserved()
+
+
+def restarts(host, _):
+    with Traffic(host):
+        for _ in range(2):
+            host.run("systemctl restart rheod")
+    host.expect_conserved()
+
+
+def recovers(host, _):
+    before = int(host.show("NRestarts"))
+    with Traffic(host):
+        host.run("kill -9 $(systemctl show rheod --value -p MainPID)")
+        wait_for(lambda: int(host.show("NRestarts")) == before + 1 and host.show("ActiveState") == "active",
+                 "restart after a kill")
+    wait_for(lambda: "name" in host.run("rheoctl --json losses", check=False), "rheod on the bus")
+    host.expect_conserved()
+
+
+def changes_version(host, file, version):
+    process = host.show("MainPID")
+    with Traffic(host):
+        host.apt("install", "--allow-downgrades", file)
+    expect_equal(host.run("dpkg-query -W -f '${Version}' rheo").strip(), version, "version")
+    expect_equal(host.show("ActiveState"), "active", "state of the unit")
+    expect(host.show("MainPID") != process, "the process of the version before runs on")
+    expect_equal(host.run("systemctl is-enabled rheod").strip(), "enabled", "rheod.service")
+    host.expect_conserved()
+
+
+def upgrades(host, package):
+    changes_version(host, package.path(package.higher), version_of(package.higher))
+
+
+def downgrades(host, package):
+    changes_version(host, package.path(package.file), package.version)
+
+
+def ordinary_user(host, _):
+    ann = "setpriv --reuid=ann --regid=ann --init-groups "
+    expect("State: running" in (said := host.run(ann + "rheoctl status")), f"rheoctl status: {said}")
+    expect("datapath.seen_packets" in host.run(ann + "rheoctl stats"), "no stats")
+    expect("datapath.evicted_full" in host.run(ann + "rheoctl losses"), "no losses")
+    for command, action in (("reload", "reload"), ("flows list", "read-flows"), ("drain", "manage-daemon"),
+                            ("interfaces detach east", "manage-interfaces"),
+                            ("exporters disable json.default", "manage-exporters")):
+        said = host.run(f"{ann} rheoctl {command} || echo exit $?", check=False)
+        expect(f"org.rheo.rheo1.{action} is needed, see polkit(8)" in said and "exit " in said, f"rheoctl {command}: {said}")
+    said = host.run(f"{ann} cat {RECORDS} || echo exit $?", check=False)
+    expect("Permission denied" in said, f"everybody may read the records: {said[:200]}")
+
+
+def sandbox(host, _):
+    report = host.run("systemd-analyze security rheod --no-pager", check=False)
+    exposure = re.search(r"Overall exposure level for rheod.service: ([\d.]+)", report)
+    expect(exposure, f"systemd-analyze says nothing: {report[-200:]}")
+    expect(float(exposure[1]) <= MOST_EXPOSED, f"exposure {exposure[1]}, the most is {MOST_EXPOSED}")
+    pid = host.show("MainPID")
+    status = dict(line.split(":\t", 1) for line in host.run(f"cat /proc/{pid}/status").splitlines() if ":\t" in line)
+    expect_equal((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"), "Seccomp and NoNewPrivs")
+    expect_equal(int(status["CapEff"], 16), 1 << 12 | 1 << 38 | 1 << 39, "capabilities (NET_ADMIN, PERFMON, BPF)")
+    whole = host.run("journalctl --no-pager -b")
+    found = re.findall(r"^.*(?:SECCOMP|status=31/SYS|apparmor=.DENIED|avc: +denied).*$", whole, re.M)
+    expect_equal(found, [], "refusals in the journal")
+    # The reload's mistakes are the only thing that went wrong.
+    wrong = [line["MESSAGE"] for line in host.journal("-p warning", "_COMM=rheod") if "nonsense" not in line["MESSAGE"]
+             and "50-test.toml" not in line["MESSAGE"]]
+    expect_equal(wrong, [], "warnings of rheod's")
+
+
+def reboots(host, _):
+    with Traffic(host):
+        time.sleep(0.5)
+    sent = host.total_sent()
+    host.reboot()
+    expect_equal(host.show("ActiveState"), "active", "state of the unit after a boot")
+    sums = host.sums()
+    expect_equal(sums.packets, sent["packets"], "packets in records of the boot before, whose flows had not ended")
+    with Traffic(host):
+        wait_for(lambda: ("east" in {name for name, *_ in host.attached()}), "programs on an interface that came later")
+    host.run("rheoctl drain")
+
+
+def removes(host, _):
+    host.apt("remove", "rheo")
+    expect_nothing_attached(host)
+    expect("/etc/rheo/rheo.toml" in host.run("ls /etc/rheo/rheo.toml"), "the conffile is gone")
+    expect("flow.id" in host.run(f"tail -n 1 {RECORDS}"), "the records are gone")
+    expect_equal(host.run("ls /usr/sbin/rheod /usr/bin/rheoctl 2>/dev/null", check=False).strip(), "", "programs")
+
+
+def purges(host, package):
+    """Of a package whose rheod was killed, with everything still attached."""
+    host.apt("install", package.path(package.file))
+    host.run("systemctl enable --now rheod")
+    host.run("mkdir -p /run/systemd/system/rheod.service.d && systemctl stop rheod && "
+             "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
+             "systemctl start rheod && kill -9 $(systemctl show rheod --value -p MainPID)")
+    wait_for(lambda: host.show("ActiveState") == "failed", "rheod that is gone")
+    expect(host.attached() and host.pins(), "nothing is left behind that a purge could remove")
+    host.apt("purge", "rheo")
+    host.run("rm -r /run/systemd/system/rheod.service.d && systemctl daemon-reload")
+    expect_nothing_attached(host)
+    expect_equal(sorted(files(host) - host.before), [], "left behind")
+    # What man-db has formatted is its own to forget.
+    named = host.run("find / -xdev -name '*rheo*' -not -path '/var/cache/man/*'; "
+                     "find /run /sys/fs/bpf /tmp -name '*rheo*'").split()
+    expect_equal(named, [], "files with rheo in their names")
+    expect_equal(host.run("systemctl list-unit-files --no-legend 'rheo*'", check=False).strip(), "", "units")
+
+
+CASES = {"installs": installs, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
+         "restarts": restarts, "recovers": recovers, "upgrades": upgrades, "downgrades": downgrades,
+         "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges}
+
+
+def newest(folder):
+    """The .deb of this tree, built for this machine's suite."""
+    found = sorted(folder.glob("rheo_*.deb"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise Unavailable(f"no rheo_*.deb in {folder.relative_to(TOP)}: packaging/build-deb makes it")
+    return found[-1]
+
+
+def this_suite():
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', pathlib.Path("/etc/os-release").read_text(), re.M))
+    return release.get("VERSION_CODENAME", "bookworm")
+
+
+def run_cases(host, package, suite):
+    failed = 0
+    for name, case in CASES.items():
+        started = time.monotonic()
+        try:
+            case(host, package)
+        except (AssertionError, OSError, ValueError, KeyError, RuntimeError, Unavailable,
+                subprocess.SubprocessError) as error:
+            failed += 1
+            print(f"failed: package {suite}: {name}: {' '.join(str(error).split())}", flush=True)
+            print(host.run("journalctl -u rheod --no-pager -n 25", check=False), file=sys.stderr)
+        else:
+            print(f"passed: package {suite}: {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
+    parser.add_argument("--deb", type=pathlib.Path, metavar="FILE", help="default: the newest in build/packages/host")
+    parser.add_argument("--suite", default=this_suite(), help="of the root directory; default: this machine's")
+    parser.add_argument("--short", action="store_true", help="the same: it takes a minute")
+    arguments = parser.parse_args()
+    folder = arguments.build.resolve() / "system" / f"package-{arguments.suite}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        missing = [name for name in (*NEEDED, "nfcapd", "nfdump") if not shutil.which(name)]
+        if os.geteuid() != 0 or missing:
+            raise Unavailable("not root" if os.geteuid() else "no " + ", ".join(missing))
+        file = arguments.deb or newest(TOP / "build" / "packages" / "host")
+        root = debian_roots.fetch(arguments.suite, file, TOP / "build" / "cache" / "roots")
+    except Unavailable as reason:
+        print(f"skipped: package {arguments.suite}: all: {reason}", flush=True)
+        return 0
+    package = Package(file, folder / "packages")
+    host = Host(folder, root, arguments.build.resolve() / "bin", package.folder)
+    failed = 0
+    try:
+        host.boot()
+        failed = run_cases(host, package, arguments.suite)
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        failed += 1
+        print(f"failed: package {arguments.suite}: boot: {' '.join(str(error).split())}", flush=True)
+    finally:
+        host.container.end()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
