@@ -73,6 +73,7 @@ Status Daemon::read_again() {
   ReadSettings wanted = read_settings(args_);
   if (!wanted.complaints.empty())
     return failure(fmt::format("{}", fmt::join(wanted.complaints, "\n")), std::errc::bad_message);
+  for (const std::string& note : wanted.notes) log::warning("{}", note);
   if (const auto keys = keys_for_restart(config_, wanted.config); !keys.empty())
     return failure(
         fmt::format("{}: changed, and takes a restart; all settings stay as they are", fmt::join(keys, ", ")),
@@ -123,9 +124,9 @@ Status Daemon::enable_exporter(const std::string& name, bool enabled, bool persi
     if (setting == nullptr)
       return failure(name + " is not in the settings: it cannot be switched for longer");
     const std::string path = args_.config_path.value_or(kDefaultConfigPath);
-    Status written = write_drop_in(
-        path,
-        {.name = "exporter-" + name, .settings = fmt::format("[export.{}]\nenabled = {}\n", name, enabled)});
+    Status written =
+        write_drop_in(path, {.name = std::string(kExporterDropIn) + name,
+                             .settings = fmt::format("[export.{}]\nenabled = {}\n", name, enabled)});
     if (!written) return written;
     *setting = enabled;
     switched_.erase(name);

@@ -30,6 +30,7 @@ std::optional<Config> read_config(const Args& args) {
   for (const std::string& complaint : read.complaints)
     log::write(log::Priority::error, log::kConfigMistake, complaint);
   if (!read.complaints.empty()) return std::nullopt;
+  for (const std::string& note : read.notes) log::warning("{}", note);
   return std::move(read.config);
 }
 

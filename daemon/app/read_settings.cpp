@@ -13,6 +13,7 @@ ReadSettings read_settings(const Args& args) {
                                          : load_config(kDefaultConfigPath, WhenMissing::use_defaults);
   ReadSettings read;
   for (const Complaint& complaint : parsed.complaints) read.complaints.push_back(complaint_text(complaint));
+  for (const Complaint& note : parsed.notes) read.notes.push_back(complaint_text(note));
   if (!read.complaints.empty()) return read;
   if (args.ipfix_endpoint)
     parsed.config.exporters = {

@@ -14,6 +14,7 @@ namespace rheo {
 struct ReadSettings {
   Config config;
   std::vector<std::string> complaints;  // every mistake, with file and line; empty: the config may be used
+  std::vector<std::string> notes;       // likewise, what is passed over
 };
 
 ReadSettings read_settings(const Args& args);

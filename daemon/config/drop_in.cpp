@@ -53,9 +53,16 @@ Status replace_file(const std::string& directory_path, const std::string& name, 
   return Done{};
 }
 
-std::string file_name(const std::string& name) { return "90-rheoctl-" + name + ".toml"; }
+constexpr std::string_view kPrefix = "90-rheoctl-";
+
+std::string file_name(const std::string& name) { return fmt::format("{}{}.toml", kPrefix, name); }
 
 }  // namespace
+
+bool switches_an_exporter(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return name.starts_with(kPrefix) && name.substr(kPrefix.size()).starts_with(kExporterDropIn);
+}
 
 std::string drop_in_path(const std::string& config_path, const std::string& name) {
   return config_path + ".d/" + file_name(name);

@@ -16,6 +16,12 @@ struct DropIn {
   std::string settings;  // TOML, whole lines
 };
 
+/// A drop-in's name begins with this where it switches an exporter that other files set up.
+inline constexpr std::string_view kExporterDropIn = "exporter-";
+
+/// Whether the file is such a drop-in, by its name.
+bool switches_an_exporter(std::string_view path);
+
 /// CONFIG_PATH.d/90-rheoctl-NAME.toml: after an administrator's own files, unless they begin with more.
 std::string drop_in_path(const std::string& config_path, const std::string& name);
 

@@ -11,6 +11,7 @@
 
 #include "daemon/base/result.h"
 #include "daemon/base/unique_fd.h"
+#include "daemon/config/drop_in.h"
 
 namespace rheo {
 namespace {
@@ -62,7 +63,7 @@ ParsedConfig load_config(const std::string& path, WhenMissing when_missing) {
   const auto add = [&](const std::string& file, bool may_be_missing) {
     auto text = read_text(file);
     if (text)
-      texts.push_back({file, *std::move(text)});
+      texts.push_back({file, *std::move(text), switches_an_exporter(file)});
     else if (!may_be_missing || text.error().code != std::errc::no_such_file_or_directory)
       unreadable.push_back({file, 0, text.error().what});
   };

@@ -27,6 +27,13 @@ bool is_same_key(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, plain, plain);
 }
 
+template <class Action>
+void for_tables(const TomlTable& table, Action action) {
+  for (const TomlEntry& entry : table) {
+    if (const auto* const inner = std::get_if<TomlTable>(&entry.value.value)) action(entry.key, *inner);
+  }
+}
+
 /// What may be a table of keys within a section.
 bool is_inner_table(std::string_view name) { return name == "tls" || name == "auth"; }
 
@@ -37,10 +44,31 @@ bool is_exporter_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxNameLength && std::all_of(name.begin(), name.end(), allowed);
 }
 
+/// "export.json.default" and so on, of every exporter that a file sets up; where a file only switches some.
+std::set<std::string> exporters_of(std::span<const ConfigText> files) {
+  std::set<std::string> names;
+  if (std::ranges::none_of(files, &ConfigText::switches_only)) return names;
+  for (const ConfigText& file : files) {
+    if (file.switches_only || file.text.size() > kMaxConfigBytes) continue;
+    const auto root = parse_toml(file.text);
+    if (!root) continue;
+    for_tables(*root, [&](const std::string& section, const TomlTable& formats) {
+      if (section != "export") return;
+      for_tables(formats, [&](const std::string& format, const TomlTable& exporters) {
+        for (const TomlEntry& exporter : exporters)
+          names.insert(fmt::format("export.{}.{}", format, exporter.key));
+      });
+    });
+  }
+  return names;
+}
+
 /// Applies files one after the other to one Config.
 class Reader {
  public:
-  explicit Reader(ParsedConfig& parsed) : parsed_(parsed), config_(parsed.config) {}
+  /// `set_up`: exporters_of() all files.
+  Reader(ParsedConfig& parsed, std::set<std::string> set_up)
+      : parsed_(parsed), config_(parsed.config), set_up_(std::move(set_up)) {}
 
   void read_file(const ConfigText& file);
 
@@ -86,7 +114,9 @@ class Reader {
 
   ParsedConfig& parsed_;
   Config& config_;
+  const std::set<std::string> set_up_;
   std::string file_;
+  bool switches_only_ = false;
   std::map<std::string, Place> places_;         // where each exporter was first named
   std::map<std::string, std::string> writers_;  // by the file that they write
 };
@@ -160,12 +190,18 @@ void Reader::read_exports(const TomlEntry& entry, const Keys<Section>& keys,
                                       format, printable(item.key), kMaxNameLength));
       continue;
     }
+    const std::string name = format + "." + item.key;
+    if (switches_only_ && !set_up_.contains(name)) {
+      parsed_.notes.push_back(
+          {file_, item.line,
+           name + ": no other file has this exporter any more; passed over, the file may be deleted"});
+      continue;
+    }
     if (config_.exporters.size() >= kMaxExporters && !exporters.contains(item.key)) {
       complain(item.line,
                fmt::format("{}.{}: too many exporters; allowed: {}", format, item.key, kMaxExporters));
       continue;
     }
-    const std::string name = format + "." + item.key;
     places_.try_emplace(name, Place{file_, item.line});
     read_section(item, name, keys, exporters[item.key]);
   }
@@ -239,6 +275,7 @@ bool Reader::complained_of(std::string_view beginning) const {
 
 void Reader::read_file(const ConfigText& file) {
   file_ = file.file;
+  switches_only_ = file.switches_only;
   if (file.text.size() > kMaxConfigBytes) {
     complain(0, fmt::format("more than {} bytes", kMaxConfigBytes));
     return;
@@ -323,14 +360,14 @@ std::string complaint_text(const Complaint& complaint) {
 
 ParsedConfig parse_config(std::span<const ConfigText> files) {
   ParsedConfig parsed;
-  Reader reader(parsed);
+  Reader reader(parsed, exporters_of(files));
   for (const ConfigText& file : files) reader.read_file(file);
   reader.check_exporters();
   return parsed;
 }
 
 ParsedConfig parse_config(std::string_view toml, std::string_view file) {
-  const ConfigText text{std::string(file), std::string(toml)};
+  const ConfigText text{.file = std::string(file), .text = std::string(toml)};
   return parse_config(std::span(&text, 1));
 }
 

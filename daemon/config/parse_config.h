@@ -27,12 +27,15 @@ std::string complaint_text(const Complaint& complaint);
 struct ParsedConfig {
   Config config;
   std::vector<Complaint> complaints;  // empty: the config may be used
+  std::vector<Complaint> notes;       // what is passed over, and is no mistake
 };
 
 /// The text of one file and the name it has in complaints.
 struct ConfigText {
   std::string file;
   std::string text;
+  // Switches exporters that other files set up: of one that none of them has any more it is passed over.
+  bool switches_only = false;
 };
 
 /// Settings from files in order: each key of a later one overrides an earlier one's (tables merge, arrays

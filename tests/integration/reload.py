@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from bus import serve_cases
+from bus import NAME, named, serve_cases
 from rig import Rig, expect, expect_conserved, expect_equal, sent_by, sum_records
 
 FAST = {"generic_timeout": "300ms", "icmp_timeout": "300ms", "tcp_timeout": "300ms", "tcp_fin_timeout": "300ms",
@@ -290,13 +290,32 @@ def kept(rheod):
     drop_in.rmdir()
 
 
+def exporter_gone(rheod):
+    """The drop-in of an exporter that the settings no longer have is named, and in nobody's way."""
+    drop_in = rheod.config.parent / "rheo.toml.d" / "90-rheoctl-exporter-json.test.toml"
+    note = f"{drop_in}:2: export.json.test: no other file has this exporter any more"
+    rheoctl("exporters", "disable", "json.test", "--persist")
+    rheod.config.write_text(rheod.config.read_text().replace("export.json.test", "export.json.other"))
+    expect(note not in rheod.said(), "the drop-in is passed over too early")
+    rheoctl("reload")
+    wait_for(lambda: note in rheod.said(), "word of the drop-in after a reload")
+    wait_for(lambda: state("json.other") == "running", "the exporter that is in the settings")
+    rheod.stop()
+    rheod.start()
+    expect(note in rheod.said(), f"no word of the drop-in at the start: {rheod.said()}")
+    wait_for(named, NAME)
+    wait_for(lambda: state("json.other") == "running", "the exporter that is in the settings, after a start")
+    drop_in.unlink()
+
+
 def main():
     rig = Rig(lambda parser: parser.add_argument("--reloads", type=int, default=100))
     with rig.case(f"{rig.arguments.reloads} reloads under traffic") as case:
         a_hundred_reloads(rig, case, rig.arguments.reloads)
     rig.run_cases({"refused as a whole": refused_as_a_whole, "interfaces follow": interfaces_follow,
                    "stuck exporter goes": stuck_exporter_goes, "told to systemd": told_to_systemd})
-    serve_cases(rig, {"exporter switched": switched, "kept in a drop-in": lambda near, rheod: kept(rheod)}, flow=FAST)
+    serve_cases(rig, {"exporter switched": switched, "kept in a drop-in": lambda near, rheod: kept(rheod),
+                      "exporter gone from the settings": lambda near, rheod: exporter_gone(rheod)}, flow=FAST)
     rig.end()
 
 

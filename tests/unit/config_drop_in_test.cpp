@@ -65,6 +65,33 @@ TEST_F(DropInFile, OneThatCannotBeWrittenIsNamedAndNothingIsLeft) {
   EXPECT_EQ(std::distance(fs::directory_iterator(path_ + ".d"), {}), 1) << "something is left behind";
 }
 
+// Else a start, and every reload, would fail because an exporter was taken out of the settings.
+TEST_F(DropInFile, OneOfAnExporterThatIsGoneIsPassedOverWithANote) {
+  std::ofstream(path_) << "[export.json.here]\npath = \"-\"\n";
+  for (const std::string name : {"json.here", "json.gone", "otlp.gone", "json.later"})
+    ASSERT_TRUE(write_drop_in(path_, {.name = std::string(kExporterDropIn) + name,
+                                      .settings = "[export." + name + "]\nenabled = false\n"}));
+  std::ofstream(path_ + ".d/95-later.toml") << "[export.json.later]\npath = \"/later\"\n";
+  const ParsedConfig loaded = load_config(path_, WhenMissing::complain);
+  EXPECT_THAT(loaded.complaints, IsEmpty());
+  ASSERT_EQ(loaded.notes.size(), 2U);
+  EXPECT_EQ(complaint_text(loaded.notes[0]), drop_in_path(path_, "exporter-json.gone") +
+                                                 ":2: export.json.gone: no other file has this exporter "
+                                                 "any more; passed over, the file may be deleted");
+  EXPECT_EQ(loaded.notes[1].file, drop_in_path(path_, "exporter-otlp.gone"));
+  EXPECT_EQ(loaded.config.exporters.size(), 2U);
+  EXPECT_FALSE(loaded.config.exporters.json.at("here").enabled);
+  EXPECT_FALSE(loaded.config.exporters.json.at("later").enabled);
+}
+
+TEST_F(DropInFile, OneOfAnAdministratorThatNamesNoOutputIsAMistake) {
+  fs::create_directories(path_ + ".d");
+  std::ofstream(path_ + ".d/90-mine.toml") << "[export.json.gone]\nenabled = false\n";
+  const ParsedConfig loaded = load_config(path_, WhenMissing::complain);
+  EXPECT_EQ(loaded.complaints.size(), 1U);
+  EXPECT_THAT(loaded.notes, IsEmpty());
+}
+
 TEST_F(DropInFile, AnyTextCanBeAString) {
   const std::string text = "a\"b\\c\n\x01\x7f ü";
   ASSERT_TRUE(write_drop_in(path_, {.name = "x", .settings = "[resource]\nx = " + toml_string(text) + "\n"}));
