@@ -65,7 +65,7 @@ def pins(bpffs):
 
 def expect_nothing_left(namespace, before, rheod):
     """The kernel frees programs a while after their last user is gone."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         left = {kind: ids - before[kind] for kind, ids in attached(namespace).items() if ids - before[kind]}
         if not left or time.monotonic() > deadline:
@@ -87,7 +87,7 @@ def refuse(rig, case, sentence, before_exec=None, status=None, text=None, option
     process = near.start([Rig.programs / "rheod", "--config", rheod.config, *options], before_exec=before_exec,
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, said = process.communicate(timeout=20)
+        out, said = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

@@ -8,6 +8,8 @@ import time
 from bus import SOCKET, wait_for
 from rig import Rig, expect, expect_equal
 
+HANGS = 20  # seconds: libsystemd waits a minute for such a bus
+
 
 def bus_hangs(rig, case):
     SOCKET.parent.mkdir(parents=True, exist_ok=True)
@@ -22,11 +24,11 @@ def bus_hangs(rig, case):
         begun = time.monotonic()
         rheod.process.send_signal(signal.SIGUSR1)
         wait_for(lambda printed=printed: rheod.said().count("counter datapath.seen_packets") == printed, "counters")
-        expect(time.monotonic() - begun < 1, "the main loop waits for a bus that hangs")
+        expect(time.monotonic() - begun < HANGS, "the main loop waits for a bus that hangs")
     sent = near.send("east", "--packets", 1_000, "--flows", 10, "--protocols", "udp")
     begun = time.monotonic()
     rheod.stop()
-    expect(time.monotonic() - begun < 5, "a stop waits for a bus that hangs")
+    expect(time.monotonic() - begun < HANGS, "a stop waits for a bus that hangs")
     expect_equal(rheod.sums().packets, sent["packets"], "packets in records")
     hung.close()
     SOCKET.unlink()

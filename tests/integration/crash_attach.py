@@ -7,11 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import time
 
-from interfaces import HOOKS, add_pair, attached, both, quiet, start, wait_until
+from interfaces import HOOKS, add_pair, attached, both, quiet, start
 from orphans import detached, expect_bare, pins, qdiscs
-from rig import TOP, Rig, expect, expect_equal
+from rig import TOP, Rig, expect, expect_equal, wait_until
 
 FAULT_POINT = re.compile(r'RHEO_FAULT_POINT\("([^"]+)"\)')
 FRESH = ("map-pinned",)  # come with nothing left by an earlier one only
@@ -56,16 +55,13 @@ def die(near, rheod, point, passage, include):
     """Whether it came to that point: in its start, when an interface goes down, or when it stops."""
     last = names(include)[-1]
     rheod.start(wait=False, environment={"RHEO_FAULT": f"{point}:{passage}"})
-    deadline = time.monotonic() + 20
-    while rheod.process.poll() is None and "metering " not in rheod.said():
-        expect(time.monotonic() < deadline, "neither metering nor dead after 20 s")
-        time.sleep(0.005)
+    wait_until(lambda: rheod.process.poll() is not None or "metering " in rheod.said(), "metering, or dead")
     near.run(["ip", "link", "set", "dev", last, "down"])
     if rheod.process.poll() is None:
         wait_until(lambda: rheod.process.poll() is not None or "no longer metered: " in rheod.said(), "the interface let go")
     if rheod.process.poll() is None:
         rheod.process.terminate()
-    died = rheod.wait_killed(seconds=30)
+    died = rheod.wait_killed(seconds=60)
     near.run(["ip", "link", "set", "dev", last, "up"])
     return died
 
@@ -100,7 +96,7 @@ def by_hand(rig, case, hook):
         rheod.kill()
         process = near.start([Rig.programs / "rheod", "--detach", "--config", rheod.config], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, env={**os.environ, "RHEO_FAULT": f"{point}:2"})
-        expect_equal(process.wait(timeout=30), -signal.SIGKILL, f"exit status of the one that dies at {point}")
+        expect_equal(process.wait(timeout=60), -signal.SIGKILL, f"exit status of the one that dies at {point}")
         status, said = detached(near, "--config", rheod.config)
         expect_equal(status, 0, f"exit status of the next one: {said}")
         expect_bare(near, rheod)

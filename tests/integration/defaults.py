@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """rheod without configuration: JSON lines on a pipe, a live table on a terminal, counters on SIGUSR1; it ends
 at Ctrl-C and leaves nothing behind, with and without a bpffs."""
+import contextlib
 import os
 import pathlib
 import pty
 import signal
 import subprocess
-import time
 
 from bad_input import attached, pins
-from rig import Rig, expect, expect_equal, mount, sent_by, sum_records
+from rig import Rig, expect, expect_equal, mount, sent_by, sum_records, wait_until
+
+SEEN = "datapath.seen_packets"
 
 
 def start(namespace, stdout, stderr):
@@ -18,12 +20,14 @@ def start(namespace, stdout, stderr):
     return process
 
 
-def wait_for(condition, what, process, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        expect(process.poll() is None, f"rheod exited with {process.returncode} before {what}")
-        expect(time.monotonic() < deadline, f"no {what} after {seconds} s")
-        time.sleep(0.02)
+def wait_for(condition, what, process):
+    def holds():
+        ended = process.poll() is not None
+        if condition():
+            return True
+        expect(not ended, f"rheod exited with {process.returncode} before {what}")
+        return False
+    wait_until(holds, what)
 
 
 def expect_clean(namespace, before):
@@ -47,12 +51,11 @@ def on_a_pipe(rig, case):
         wait_for(lambda: "metering " in said(), "metering", process)
         sent = sent_by(near.send("east", "--packets", 50_000, "--flows", 500, "--protocols", "udp,tcp"))
         process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: "counter datapath.seen_packets " in said(), "counters on SIGUSR1", process)
-        expect_equal(sum_records.read_counters(folder / "stderr.1")["datapath.seen_packets"], sent["packets"],
-                     "packets seen, at SIGUSR1")
+        wait_for(lambda: SEEN in sum_records.counters_of(said()), "counters on SIGUSR1", process)
+        expect_equal(sum_records.counters_of(said())[SEEN], sent["packets"], "packets seen, at SIGUSR1")
         process.send_signal(signal.SIGINT)
-        expect_equal(process.wait(timeout=30), 0, f"exit status after SIGINT; {said()[-500:]}")
-        reader.wait(timeout=30)
+        expect_equal(process.wait(timeout=60), 0, f"exit status after SIGINT; {said()[-500:]}")
+        reader.wait(timeout=60)
     sums = sum_records.sum_files([folder / "records.json"])
     expect_equal(sums.packets, sent["packets"], "packets in records")
     expect_equal(sums.l2_bytes, sent["l2_bytes"], "octets in records")
@@ -70,10 +73,9 @@ def on_a_terminal(rig, case):
     screen = bytearray()
 
     def shows(text):
-        try:
-            screen.extend(os.read(ours, 1 << 16))
-        except BlockingIOError:
-            pass
+        with contextlib.suppress(BlockingIOError):
+            while True:  # a read gives 4 KiB at most
+                screen.extend(os.read(ours, 1 << 16))
         return text in screen
 
     with open(folder / "stderr.1", "wb") as stderr:
@@ -86,10 +88,8 @@ def on_a_terminal(rig, case):
         source.terminate()
         source.communicate()
     process.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        shows(b"")
-        time.sleep(0.02)
+    wait_until(lambda: [process.poll() is not None, shows(b"")][0], "the end after SIGINT")
+    shows(b"")  # what it wrote last
     (folder / "stderr.2").write_bytes(bytes(screen))
     expect_equal(process.poll(), 0, "exit status after SIGINT")
     expect(b"\x1b" in screen, "no terminal sequence: is that a live table?")

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from bad_input import refuse_bpf
-from rig import Rig, expect, expect_conserved, expect_equal, mount, sent_by
+from rig import Rig, expect, expect_conserved, expect_equal, mount, sent_by, wait_until
 
 SEND = ("--packets", 20_000, "--flows", 300, "--protocols", "udp,tcp", "--families", "4,6")
 
@@ -18,7 +18,7 @@ SEND = ("--packets", 20_000, "--flows", 300, "--protocols", "udp,tcp", "--famili
 def end(rheod, status):
     """Waits until it ends by itself; its lines but warnings and notices."""
     try:
-        code = rheod.process.wait(timeout=30)
+        code = rheod.process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         raise AssertionError(f"rheod keeps running: {rheod.said()[-300:]}") from None
     expect_equal(code, status, f"exit status, with {rheod.said()[-500:]}")
@@ -34,7 +34,7 @@ def fail_between(rig, case, sentence, before_exec, pinned=True):
     rheod = rig.rheod(near, case, **plain).start()
     first = near.send("east", *SEND)
     if not pinned:
-        time.sleep(0.5)  # all of it is in the table
+        rheod.wait_drained()  # all of it is in the table
     rheod.kill()
     second = near.send("east", *SEND) if pinned else {**first, **{key: 0 for key in first if key != "refused"},
                                                       "refused": {}}
@@ -56,7 +56,7 @@ def second_rheod(rig, case):
     rheod = rig.rheod(near, case, interfaces={"include": ["east"]}).start()
     other = near.start([Rig.programs / "rheod", "--config", rheod.config], stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    _, said = other.communicate(timeout=20)
+    _, said = other.communicate(timeout=60)
     expect_equal(other.returncode, 1, "exit status of the second")
     expect(f"process {rheod.process.pid}" in said, f"it does not say who is running: {said!r}")
     sent = near.send("east", *SEND)
@@ -91,10 +91,7 @@ def without_exporters(rig, case):
 
 
 def wait_metering(folder):
-    deadline = time.monotonic() + 20
-    while "metering " not in (folder / "stderr.1").read_text():
-        expect(time.monotonic() < deadline, f"not metering: {(folder / 'stderr.1').read_text()}")
-        time.sleep(0.02)
+    wait_until(lambda: "metering " in (folder / "stderr.1").read_text(), "metering")
 
 
 def closed_output(rig, case):
@@ -112,7 +109,7 @@ def closed_output(rig, case):
         link = "none"
     lock = (folder / "run" / "lock").read_text()
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     expect_equal(link, "/dev/null", "descriptor 1")
     expect("flow" not in lock, f"records in the lock file: {lock[:80]!r}")
 
@@ -131,9 +128,10 @@ def stopped_terminal(rig, case):
         process = near.start([Rig.programs / "rheod", "--config", folder / "rheo.toml"], stdin=subprocess.DEVNULL,
                              stdout=theirs, stderr=stderr)
     try:
-        time.sleep(3)
+        wait_metering(folder)
+        time.sleep(3)  # it has something to show
         process.terminate()
-        expect_equal(process.wait(timeout=15), 0, "exit status")
+        expect_equal(process.wait(timeout=60), 0, "exit status")
     except subprocess.TimeoutExpired:
         raise AssertionError("rheod does not end") from None
     finally:

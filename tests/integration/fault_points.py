@@ -32,10 +32,10 @@ def die_at(rig, case, point, passage):
     time.sleep(0.2)
     rheod.kill()
     rheod.start(wait=False, environment={"RHEO_FAULT": f"{point}:{passage}"})
-    died = rheod.wait_killed(seconds=8)
+    died = rheod.wait_killed(seconds=60)
     if not died and rheod.process.poll() is None:  # a point on the way out
         rheod.process.terminate()
-        died = rheod.wait_killed(seconds=20)
+        died = rheod.wait_killed(seconds=60)
     rheod.start()
     time.sleep(0.3)
     sent = sent_by(finish_sending(source))

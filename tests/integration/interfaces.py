@@ -13,19 +13,12 @@ import sys
 import threading
 import time
 
-from rig import TOP, Rig, expect, expect_conserved, expect_equal, finish_sending, run, sent_by
+from rig import TOP, Rig, expect, expect_conserved, expect_equal, finish_sending, run, sent_by, wait_until
 import bpf_objects  # of tests/tools, which rig has put on the path
 
 TCX_PROGRAMS = TOP / "tests" / "tools" / "tcx_programs.py"
 FAST = {"deduplicate": "none", "max_record_interval": "1s", "udp_timeout": "1s", "tcp_timeout": "1s"}
 HOOKS = ("tcx", "clsact")
-
-
-def wait_until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < deadline, f"{what}: not within {seconds} s")
-        time.sleep(0.02)
 
 
 def links(namespace):
@@ -93,7 +86,7 @@ def later(rig, case, hook):
     near.run(["ip", "link", "set", "dev", "other", "up"])
     wait_until(lambda: attached(near, hook) == both("other"), "attached to the one that is back")
     sent.append(near.send("other", "--packets", 5_000, "--flows", 50))
-    time.sleep(0.3)
+    rheod.wait_drained()  # while the interfaces of the flows have names
     near.run(["ip", "link", "delete", "dev", "other"])
     wait_until(lambda: rheod.said().count("no longer metered: other") == 2, "noticed that it is gone")
     add_pair(near, far, "west")
@@ -164,14 +157,13 @@ def refused(rig, case):
     near, _ = rig.pair()
     near.run(["tc", "qdisc", "add", "dev", "east", "ingress"])
     rheod = start(rig, near, case, "clsact", ["east"])
-    time.sleep(2.5)
+    wait_until(lambda: rheod.counters()["links.attach_failures"] >= 2, "attempts that fail")
     expect_equal(rheod.said().count("it has an ingress qdisc"), 1, "lines about the refusal")
     near.run(["tc", "qdisc", "del", "dev", "east", "ingress"])
     wait_until(lambda: attached(near, "clsact") == both("east"), "attached by a later attempt")
     sent = near.send("east", "--packets", 1_000, "--flows", 10)
     counters = rheod.stop()
     expect_conserved(sent_by(sent), rheod.sums(), counters)
-    expect(counters["links.attach_failures"] >= 2, f"attempts that failed: {counters['links.attach_failures']}")
     expect_equal(counters["links.attached"], 1, "times attached")
 
 
@@ -184,9 +176,10 @@ def descriptors(process):
     return kinds
 
 
-def resident_kib(process):
+def own_kib(process):
+    """Memory of its own: of the flow table's file there is the more in memory the longer it was written."""
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+        return int(re.search(r"RssAnon:\s+(\d+)", status.read())[1])
 
 
 def storm_commands(first, count):
@@ -212,8 +205,8 @@ def storm(rig, case, hook):
         space.run(["ethtool", "-K", "east", "tso", "off", "gso", "off", "gro", "off"])
     rheod = start(rig, near, case, hook, ["*"])
     source = near.start_sending("east", "--rate", 20_000, "--flows", 500, "--both-directions")
-    time.sleep(3)  # until files of records are open
-    before, resident = descriptors(rheod.process), resident_kib(rheod.process)
+    wait_until(lambda: rheod.records.exists() and rheod.sums().records >= 1_000, "two records of each flow")
+    before, own = descriptors(rheod.process), own_kib(rheod.process)
     objects = bpf_objects.held_by(rheod.process.pid)
 
     def batch(first):
@@ -226,7 +219,7 @@ def storm(rig, case, hook):
 
     def wanted():
         return both(*(link["ifname"] for link in links(near) if "UP" in link["flags"] and link["ifname"] != "lo"))
-    wait_until(lambda: attached(near, hook) == wanted(), "attached = wanted after the storm", 120)
+    wait_until(lambda: attached(near, hook) == wanted(), "attached = wanted after the storm", 240)
     left = [link["ifname"] for link in links(near) if link["ifname"][0] in "vpq"]
     expect(len(left) >= pairs // 50, f"links that stayed: {len(left)}")
     expect_equal(attached(far, hook), [], "attached in the namespace that half of them moved to")
@@ -234,11 +227,11 @@ def storm(rig, case, hook):
     for link in links(near):
         if link["ifname"] not in ("lo", "east"):
             near.run(["ip", "link", "delete", "dev", link["ifname"]])
-    wait_until(lambda: attached(near, hook) == both("east"), "attached to what is left", 60)
+    wait_until(lambda: attached(near, hook) == both("east"), "attached to what is left", 240)
     # A dump's socket may be open at one moment.
     wait_until(lambda: descriptors(rheod.process) == before,
-               f"descriptors {before - descriptors(rheod.process)} {descriptors(rheod.process) - before}", 5)
-    grown = resident_kib(rheod.process) - resident
+               f"descriptors {before - descriptors(rheod.process)} {descriptors(rheod.process) - before}")
+    grown = own_kib(rheod.process) - own
     expect(grown < 8_192, f"KiB of memory more than before: {grown}")
     pins = subprocess.run(["find", rheod.folder / "bpf", "-name", "link_*", "-o", "-name", "qdisc_*"], check=True,
                           capture_output=True, text=True).stdout.split()

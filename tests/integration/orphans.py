@@ -8,8 +8,8 @@ import os
 import re
 import subprocess
 
-from interfaces import FAST, HOOKS, add_pair, attached, both, quiet, start, wait_until
-from rig import Rig, expect, expect_conserved, expect_equal, mount, sent_by
+from interfaces import FAST, HOOKS, add_pair, attached, both, quiet, start
+from rig import Rig, expect, expect_conserved, expect_equal, mount, sent_by, wait_until
 from bpf_objects import exists, held_by  # of tests/tools, which rig has put on the path
 
 SEND = ("--packets", 5_000, "--flows", 100, "--protocols", "udp,tcp", "--families", "4,6")
@@ -51,7 +51,7 @@ def detach(namespace, *options):
 def detached(namespace, *options):
     """Its exit status and what it said."""
     process = detach(namespace, *options)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=120)
     return process.returncode, out + errors
 
 
@@ -93,7 +93,7 @@ def second_on_the_same_pins(rig, case):
     pin_directory = str(first.folder / "bpf" / "rheo")
     second = rig.rheod(near, f"{case} second", interfaces={"include": ["east"]}, daemon={"pin_directory": pin_directory})
     second.start(wait=False)
-    expect_equal(second.process.wait(timeout=20), 1, "exit status of the second")
+    expect_equal(second.process.wait(timeout=60), 1, "exit status of the second")
     expect(f"pin directory {pin_directory}: another rheod has it (process {first.process.pid})" in second.said(),
            f"said: {second.said()}")
     expect(not (second.folder / "run").exists(), "the second left its run directory behind")

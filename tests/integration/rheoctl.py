@@ -11,15 +11,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
-from bus import ORDINARY_UID, serve_cases, wait_for
+from bus import ORDINARY_UID, busctl, serve_cases, wait_for
 from rig import TOP, Rig, Skipped, expect, expect_equal
+
+BUS = "org.freedesktop.DBus"
 
 
 def rheoctl(*words, uid=None, environment=None):
     user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
-    return subprocess.run([*user, Rig.programs / "rheoctl", *words], capture_output=True, text=True, timeout=30,
+    return subprocess.run([*user, Rig.programs / "rheoctl", *words], capture_output=True, text=True, timeout=60,
                           check=False, env={**os.environ, **(environment or {})})
 
 
@@ -32,6 +33,20 @@ def printed(*words):
 
 def values(*words):
     return json.loads(printed("--json", *words))
+
+
+def ask_bus(interface, member, *arguments):
+    asked = busctl("--json=short", "call", BUS, "/org/freedesktop/DBus", interface, member, *arguments)
+    return json.loads(asked.stdout)["data"][0] if asked.returncode == 0 else None
+
+
+def monitors(process):
+    """Whether a `rheoctl monitor` is told of signals: it asks for changes of names after everything else."""
+    rules = ask_bus(f"{BUS}.Debug.Stats", "GetAllMatchRules")
+    if rules is None:
+        raise Skipped("this dbus-daemon does not tell who listens to what")
+    return any(ask_bus(BUS, "GetConnectionUnixProcessID", "s", owner) == process.pid for owner, wanted in rules.items()
+               if any("NameOwnerChanged" in rule for rule in wanted))
 
 
 def commands(near, rheod):
@@ -100,7 +115,7 @@ def on_a_terminal(near):
         if not part:
             break
         screen += part
-    expect_equal(process.wait(timeout=10), 0, "exit status on a terminal")
+    expect_equal(process.wait(timeout=60), 0, "exit status on a terminal")
     os.close(ours)
     expect_equal(screen.count(b"paged:"), 201, "lines through the pager")
     expect(b"\x1b[1mINTERFACE" in screen, "titles are not bold")
@@ -109,7 +124,7 @@ def on_a_terminal(near):
 def events(rheod):
     monitor = subprocess.Popen([Rig.programs / "rheoctl", "--json", "monitor"], stdout=subprocess.PIPE, text=True)
     try:
-        time.sleep(0.5)
+        wait_for(lambda: monitors(monitor), "a monitor")
         rheod.stop()
         seen = [json.loads(monitor.stdout.readline())["event"] for _ in range(3)]
         expect_equal(seen, ["object removed", "object removed", "rheod left"], "events of a stop")
@@ -145,7 +160,7 @@ def completion():
                   "printf '%s\\n' \"${COMPREPLY[@]}\"")
         environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}"}
         return subprocess.run(["bash", "-c", script, "bash", "rheoctl", *words], capture_output=True, text=True, check=True,
-                              timeout=30, env=environment).stdout.split()
+                              timeout=60, env=environment).stdout.split()
     for line, wanted in COMPLETIONS:
         expect_equal(complete(*line.split(" ")), wanted, f"completion of {line}")
     expect_equal(sorted(complete("")), commands_of_help(), "commands that bash completes, and those of --help")
@@ -164,10 +179,10 @@ say 'compadd() { builtin compadd -A found "$@"; print -rl -- $found >>$OUT; buil
 say 'probe() { zle complete-word; print -r -- "line $BUFFER" >>$OUT; print end >>$OUT; BUFFER= }; zle -N probe'
 say 'stty -echo; bindkey "^X" probe; : >$OUT.ready'
 while IFS= read -r line; do
-	for i in {1..150}; do zpty -r -t shell ignored; [[ -e $OUT.ready ]] && break; sleep 0.1; done
+	for i in {1..600}; do zpty -r -t shell ignored; [[ -e $OUT.ready ]] && break; sleep 0.1; done
 	: >$OUT
 	zpty -w -n shell "rheoctl $line"$'\x18'
-	for i in {1..150}; do zpty -r -t shell ignored; [[ $(tail -n 1 $OUT) == end ]] && break; sleep 0.1; done
+	for i in {1..600}; do zpty -r -t shell ignored; [[ $(tail -n 1 $OUT) == end ]] && break; sleep 0.1; done
 	cat $OUT
 done
 zpty -d shell
@@ -182,7 +197,7 @@ def zsh_completion():
         environment = {**os.environ, "PATH": f"{Rig.programs}:{os.environ['PATH']}", "OUT": f"{folder}/found", "HOME": folder,
                        "COMPLETIONS": str(TOP / "dbus" / "rheoctl"), "TERM": "xterm"}
         said = subprocess.run(["zsh", "-f", "-c", ZSH], input="".join(f"{line}\n" for line, _ in asked), capture_output=True,
-                              text=True, timeout=120, check=True, env=environment).stdout
+                              text=True, timeout=300, check=True, env=environment).stdout
     answers = said.split("\nend\n")
     expect_equal(len(answers), len(asked) + 1, f"answers of zsh: {said}")
     for (line, wanted), answered in zip(asked, answers):

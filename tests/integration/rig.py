@@ -53,6 +53,18 @@ def expect_equal(got, wanted, what):
            if isinstance(got, int) else f"{what}: {got!r}, expected {wanted!r}")
 
 
+def wait_until(condition, what, seconds=60):
+    """The limit is for a rheod that never does it: with a busy machine everything may take seconds. A condition that
+    is true is seen, however late."""
+    deadline = time.monotonic() + seconds
+    while True:
+        late = time.monotonic() > deadline
+        if condition():
+            return
+        expect(not late, f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
 class Namespace:
     """A network namespace. Its programs are started with run() or start()."""
 
@@ -123,6 +135,9 @@ def sent_by(*reports):
     return total
 
 
+FIRST_COUNTER = "rheod: counter datapath.seen_packets "
+
+
 class Rheod:
     """One rheod and its files. start() again after kill() continues from the same run directory."""
 
@@ -148,9 +163,12 @@ class Rheod:
         }
         for name, values in sections.items():
             text.setdefault("export.json.test" if name == "export_json" else name, {}).update(values)
-        self.config.write_text("".join(
+        # At once: a running rheod may be reading it.
+        whole = self.config.with_suffix(".new")
+        whole.write_text("".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
             for name, values in text.items() if values))
+        whole.rename(self.config)
 
     @property
     def log(self):
@@ -170,13 +188,37 @@ class Rheod:
     def said(self):
         return self.log.read_text(errors="replace")
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=60):
         deadline = time.monotonic() + seconds
-        while "metering " not in self.said():
-            code = self.process.poll()
+        while True:
+            code, late = self.process.poll(), time.monotonic() > deadline
+            if "metering " in self.said():
+                return
             expect(code is None, f"rheod exited with {code} instead of metering: {self.said().strip()[-500:]}")
-            expect(time.monotonic() < deadline, f"rheod is not metering after {seconds} s: {self.said()[-500:]}")
+            expect(not late, f"rheod is not metering after {seconds} s: {self.said()[-500:]}")
             time.sleep(0.005)
+
+    def wait_served(self):
+        """Until its main loop has done what signals and descriptors asked of it before this call."""
+        before = self.said().count(FIRST_COUNTER)
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: self.said().count(FIRST_COUNTER) > before, "counters at SIGUSR1")
+
+    def counters(self):
+        """Those of now, as SIGUSR1 prints them; the first line of the next list says that this one is whole."""
+        self.wait_served()
+        self.wait_served()
+        return sum_records.counters_of(FIRST_COUNTER + self.said().split(FIRST_COUNTER)[-2])
+
+    def wait_drained(self):
+        """Until what the hooks saw before this call is in the flow table."""
+        before = self.counters()["collector.drains"]
+        wait_until(lambda: self.counters()["collector.drains"] >= before + 2, "two drains")
+
+    def wait_delivered(self, exporter):
+        """Until the exporter has sent, or lost, every record that has ended so far."""
+        lane = f"lane.{exporter}.records_"
+        wait_until(lambda: self.counters()[f"{lane}pending"] == 0, f"no record waits for {exporter}")
 
     def kill(self):
         self.process.kill()

@@ -14,7 +14,7 @@ import re
 import sys
 
 DIRECTIONS = ("flow.", "flow.reverse.")
-COUNTER = re.compile(r"^rheod: counter (\S+) (\d+)$")
+COUNTER = re.compile(r"^rheod: counter (\S+) (\d+)\n", re.M)
 
 
 class Sums:
@@ -88,8 +88,13 @@ def sum_files(paths, growing=False):
 
 def read_counters(path):
     """The last value of each counter that rheod printed into the file."""
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        return {match[1]: int(match[2]) for match in map(COUNTER.match, lines) if match}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return counters_of(file.read())
+
+
+def counters_of(text):
+    """A last line without its end is no counter yet: a reader may see the first half of a write."""
+    return {name: int(value) for name, value in COUNTER.findall(text)}
 
 
 def main():
