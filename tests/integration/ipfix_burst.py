@@ -9,15 +9,12 @@ import re
 import shutil
 import signal
 import sys
-import time
 
-from rig import TOP, Rig, Skipped, arrived, expect, expect_equal, run, sent_by
-
-sys.path.insert(0, str(TOP / "tests" / "tools"))
-import sum_records  # noqa: E402
+from rig import Rig, Skipped, arrived, expect_equal, run, sent_by, wait_until
 
 PORT = 4739
 FLOWS = 100_000
+ATTEMPTS = 3
 LANE = "lane.ipfix.collector"
 SUMS = {"flows": "Flows", "packets": "Packets", "l3_bytes": "Bytes", "failures": "Sequence failures"}
 SPINNING = "while True: pass"
@@ -36,10 +33,8 @@ class Nfcapd:
         with open(self.log, "wb") as log:
             self.process = namespace.start(["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", PORT, "-t", "3600"],
                                            stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
-        while self._socket() is None:
-            expect(self.process.poll() is None and time.monotonic() < deadline, "nfcapd does not listen")
-            time.sleep(0.01)
+        wait_until(lambda: self.process.poll() is not None or self._socket(), "nfcapd listens")
+        expect_equal(self.process.poll(), None, "nfcapd's exit status")
 
     def _socket(self):
         """Its line in /proc/net/udp: what waits and what was dropped."""
@@ -51,10 +46,9 @@ class Nfcapd:
 
     def end(self):
         """Flows, packets, octets and sequence failures, as nfdump reads them back."""
-        while int(self._socket()[4].split(":")[1], 16) > 0:
-            time.sleep(0.05)
+        wait_until(lambda: int(self._socket()[4].split(":")[1], 16) == 0, "nfcapd reads its socket")
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=60)
         found = dict.fromkeys(SUMS, 0)
         for file in self.folder.glob("nfcapd.2*"):  # two, when the hour ended meanwhile
             text = run(["nfdump", "-I", "-r", file], timeout=60)
@@ -76,44 +70,59 @@ def busy_cpus(namespace, count):
 
 
 def run_to_end(source):
-    return json.loads(source.communicate(timeout=120)[0])
+    return json.loads(source.communicate(timeout=300)[0])
 
 
 def wait_until_sent(rheod):
     """Until every flow has ended and its record was sent or lost."""
-    deadline = time.monotonic() + 120
-    while True:
-        rheod.process.send_signal(signal.SIGUSR1)
-        time.sleep(0.5)
-        counters = sum_records.read_counters(rheod.log)
-        if counters and counters[f"{LANE}.records_sent"] + counters[f"{LANE}.records_lost"] >= FLOWS:
-            return
-        expect(time.monotonic() < deadline, f"after 120 s: {counters}")
+    def done():
+        counters = rheod.counters()
+        return counters[f"{LANE}.records_sent"] + counters[f"{LANE}.records_lost"] >= FLOWS
+    wait_until(done, "all records sent", 180)
 
 
-def burst(rig, case, biflow, busy):
-    near, far = rig.pair()
-    rheod = rig.rheod(near, case, interfaces={"include": ["east"]}, flow={"udp_timeout": "4s"},
-                      datapath={"flow_cache_rows": 262_144},
-                      **{"export.ipfix.collector": {"endpoint": f"udp://127.0.0.1:{PORT}", "biflow": biflow}})
-    collector = Nfcapd(near, rig.case_folder(case) / "nfcapd")
-    rheod.start()
+def settings(biflow, timeout):
+    return {"interfaces": {"include": ["east"]}, "flow": {"udp_timeout": timeout}, "datapath": {"flow_cache_rows": 262_144},
+            "export.ipfix.collector": {"endpoint": f"udp://127.0.0.1:{PORT}", "biflow": biflow}}
+
+
+def burst(near, far, rheod, collector, biflow, busy):
+    """How many datagrams found the collector's socket buffer full; where none did, nothing else is missing."""
     outward = near.start_sending("east", "--packets", FLOWS, "--flows", FLOWS)
     inward = far.start_sending("west", "--packets", FLOWS, "--flows", FLOWS, "--swap-ends")
     sent = sent_by(run_to_end(outward), arrived(run_to_end(inward)))
+    rheod.configure(**settings(biflow, "1s"))  # they end together, however long it took to send them
     with busy_cpus(near, busy):
+        rheod.process.send_signal(signal.SIGHUP)
         wait_until_sent(rheod)
     dropped = collector.dropped()
     found = collector.end()
     counters = rheod.stop()
     expect_equal(counters[f"{LANE}.records_lost"], 0, "records that the outbox lost")
     expect_equal(counters[f"{LANE}.records_sent"], FLOWS, "records sent")
-    expect_equal(dropped, 0, "datagrams that found nfcapd's socket buffer full")
     expect_equal(rheod.sums().packets, sent["packets"], "packets in the JSON records")
+    if dropped:
+        return dropped
     expect_equal(found["flows"], 2 * FLOWS if biflow == "split" else FLOWS, "data records that nfdump read")
     expect_equal(found["packets"], sent["packets"], "packets that nfdump read")
     expect_equal(found["l3_bytes"], sent["l3_bytes"], "octets that nfdump read")
     expect_equal(found["failures"], 0, "sequence failures that nfcapd counted")
+    return 0
+
+
+def bursts(rig, case, biflow, busy):
+    """At a pace that is too high there is a loss each time; by chance, where more than `busy` programs want the CPUs."""
+    near, far = rig.pair()
+    dropped = []
+    for attempt in range(ATTEMPTS):
+        name = f"{case} {attempt}"
+        rheod = rig.rheod(near, name, **settings(biflow, "10m"))
+        collector = Nfcapd(near, rig.case_folder(name) / "nfcapd")
+        rheod.start()
+        dropped.append(burst(near, far, rheod, collector, biflow, busy))
+        if dropped[-1] == 0:
+            return
+    raise AssertionError(f"datagrams that found nfcapd's socket buffer full, each time: {dropped}")
 
 
 def main():
@@ -121,7 +130,7 @@ def main():
                                                  help="programs that keep a CPU busy meanwhile"))
     for biflow in ("rfc5103", "split"):
         with rig.case(biflow) as case:
-            burst(rig, case, biflow, rig.arguments.busy)
+            bursts(rig, case, biflow, rig.arguments.busy)
     rig.end()
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from ipfix_peers import (PORT, decoded, expect_accounted, expect_all, expect_json_conserved, prepare, send, sentences,
+from ipfix_peers import (PORT, decoded, expect_accounted, expect_all, expect_json_conserved, prepare, send, sentences, settle,
                          together, wait_finished, wait_said, wait_until)
 from rig import TOP, Rig, arrived, expect, expect_equal, finish_sending, run, sent_by
 
@@ -26,6 +26,7 @@ class Collector:
     """tests/tools/ipfix_collector.py as a process; what it received is in files."""
 
     def __init__(self, namespace, folder, *options, kind="tcp", port=PORT):
+        self._namespace, self._port = namespace, port
         self.folder = folder
         Collector.count += 1
         self.prefix = f"received{Collector.count}"
@@ -43,13 +44,8 @@ class Collector:
         return sum(file.stat().st_size for file in self.files())
 
     def settle(self):
-        """Until nothing comes any more."""
-        seen = []
-
-        def quiet():
-            seen.append(self.received())
-            return len(seen) > 15 and len(set(seen[-15:])) == 1
-        wait_until(quiet, "the collector is done")
+        """Until it has written down what has come."""
+        settle(self._namespace, self.process, self._port, self.received)
 
     def say(self, number):
         self.process.send_signal(number)
@@ -91,7 +87,12 @@ class Fault:
             self.before = self.before or memory(self.rheod)
         return sent
 
-    def said(self, pattern, seconds=15):
+    def deliver(self, collector):
+        """Until all that was sent is in the collector's files."""
+        self.rheod.wait_delivered(LANE)
+        collector.settle()
+
+    def said(self, pattern, seconds=60):
         wait_said(self.rheod, LANE, pattern, seconds)
 
     def end(self, sentences_at_most=2):
@@ -99,8 +100,8 @@ class Fault:
         grown = memory(self.rheod) - self.before
         expect(grown <= MEMORY, f"rheod's memory has grown by {grown} KiB")
         started = time.monotonic()
-        counters = self.counters = self.rheod.stop(seconds=20)
-        expect(time.monotonic() - started < 10, "rheod took ten seconds to stop")
+        counters = self.counters = self.rheod.stop()
+        expect(time.monotonic() - started < 20, "rheod took 20 seconds to stop, with a shutdown_timeout of 3")
         total = together(*self.sent)
         made = expect_json_conserved(self.rheod, counters, total)
         said = sentences(self.rheod, LANE)
@@ -143,7 +144,7 @@ def absent_for_long(rig, case):
         fault.send(packets=10_000, flows=5_000)
     fault.said("records are being lost, the oldest first; each is counted")
     collector = fault.collector()
-    fault.said("writing again", seconds=60)  # the next attempt may be 16 s away, or 32
+    fault.said("writing again", seconds=120)  # the next attempt may be 16 s away, or 32
     parts, total = fault.end(sentences_at_most=4)
     collector.settle()
     found = decoded(collector.files())
@@ -159,7 +160,7 @@ def restarted(rig, case):
     first = fault.collector()
     fault.start()
     fault.send()
-    first.settle()
+    fault.deliver(first)
     first.kill()
     fault.send()
     fault.said("trying again")
@@ -198,7 +199,7 @@ def stops_reading(rig, case):
     collector = fault.collector("--receive-buffer", 16_384)
     fault.start()
     fault.send()
-    collector.settle()
+    fault.deliver(collector)
     collector.say(signal.SIGSTOP)
     for _ in range(3):
         fault.send(flows=500)
@@ -320,7 +321,7 @@ def udp_restarted(rig, case):
     first = fault.collector(kind="udp")
     fault.start()
     before = fault.send()
-    first.settle()
+    fault.deliver(first)
     first.kill()
     fault.send()
     second = fault.collector(kind="udp")

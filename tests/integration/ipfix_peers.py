@@ -2,10 +2,10 @@
 """What the tests of IPFIX export to a collector share: a rheod with a JSON exporter beside the one under test,
 traffic both ways, and what collectors received, decoded by the tests' own decoder (tests/tools/ipfix_sums.cpp)."""
 import json
+import pathlib
 import re
-import time
 
-from rig import Rig, arrived, expect, expect_equal, run, sent_by
+from rig import Rig, arrived, expect, expect_equal, run, sent_by, wait_until
 
 PORT = 4739
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
@@ -29,7 +29,7 @@ def send(near, far, packets, flows=200, first_flow=0, rate=20_000):
     options = ("--packets", packets // 2, "--flows", flows, "--first-flow", first_flow, "--rate", rate, *MIXED)
     outward = near.start_sending("east", *options)
     inward = far.start_sending("west", *options, "--swap-ends", "--size", 200)
-    reports = [json.loads(source.communicate(timeout=60)[0]) for source in (outward, inward)]
+    reports = [json.loads(source.communicate(timeout=300)[0]) for source in (outward, inward)]
     return sent_by(reports[0], arrived(reports[1]))
 
 
@@ -65,11 +65,18 @@ def expect_accounted(counters, lane, made):
     return parts
 
 
-def wait_until(condition, what, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < deadline, f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+def settle(namespace, process, port, received):
+    """Until the collector has read what its sockets on the port hold, and sleeps; received() grows no more."""
+    seen = [-1]
+
+    def quiet():
+        lines = namespace.run(["cat", "/proc/self/net/tcp", "/proc/self/net/udp"]).splitlines()
+        own = [line.split() for line in lines if line.split()[1].endswith(f":{port:04X}")]
+        waits = any(int(fields[4].split(":")[1], 16) for fields in own)
+        state = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        seen.append(received())
+        return not waits and state == "S" and seen[-1] == seen[-2]
+    wait_until(quiet, "the collector is done")
 
 
 def together(*sent):
@@ -96,6 +103,6 @@ def sentences(rheod, exporter):
     return re.findall(rf"^.*\b{re.escape(exporter)}: (.*)$", rheod.said(), re.M)
 
 
-def wait_said(rheod, exporter, pattern, seconds=15):
+def wait_said(rheod, exporter, pattern, seconds=60):
     wait_until(lambda: any(re.search(pattern, said) for said in sentences(rheod, exporter)),
                f"{exporter}: {pattern}; it said: {sentences(rheod, exporter)}", seconds)
