@@ -108,7 +108,7 @@ class Collector:
         config.write_text(CONFIG.format(tls=f", tls: {{{parts[2:]}}}" if parts else ""))
         with open(self.log, "wb") as log:
             self._process = namespace.start([program, "--config", f"file:{config}"], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "Everything is ready" not in self.said():
             expect(self._process.poll() is None and time.monotonic() < deadline,
                    f"the collector does not start: {self.said()[-500:]}")
@@ -119,7 +119,7 @@ class Collector:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
 
     def spans(self):
         """What the debug exporter printed: attributes of each span, their values as it writes them."""

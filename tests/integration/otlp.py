@@ -10,7 +10,7 @@ import time
 import otelcol
 import otlp_spans
 from otlp_receivers import Receiver
-from rig import TOP, Rig, arrived, expect, expect_equal, sent_by
+from rig import TOP, Rig, arrived, expect, expect_equal, sent_by, wait_until
 
 sys.path.insert(0, str(TOP / "tests" / "golden"))
 import make_captures  # noqa: E402
@@ -18,6 +18,9 @@ import make_captures  # noqa: E402
 MIXED = ("--protocols", "udp,tcp", "--families", "4,6")
 CACHE = TOP / "build" / "cache" / "otelcol"
 WAYS = [("grpc", "none"), ("grpc", "gzip"), ("http/protobuf", "none"), ("http/protobuf", "gzip")]
+
+
+SEEN = r"-> Name: rheo\.datapath\.seen_packets\n(?:.*\n){1,9}?Value: (\d+)\n"
 
 
 def exporter(protocol, **settings):
@@ -54,12 +57,13 @@ def live(rig, case, protocol, compression, total):
     rheod.start()
     outward = near.start_sending("east", "--packets", total, "--flows", 300, *MIXED)
     inward = far.start_sending("west", "--packets", total, "--flows", 300, *MIXED, "--swap-ends", "--size", 200)
-    reports = [json.loads(source.communicate(timeout=120)[0]) for source in (outward, inward)]
+    reports = [json.loads(source.communicate(timeout=300)[0]) for source in (outward, inward)]
     sent = sent_by(reports[0], arrived(reports[1]))
+    wait_until(lambda: any(map(int, re.findall(SEEN, collector.said()))), "a metric of what was seen")
     counters = rheod.stop()
     collector.stop()
     expect_equal(counters["lane.otlp.test.records_lost"], 0, "records that the exporter lost")
-    seen = re.findall(r"-> Name: rheo\.datapath\.seen_packets\n(?:.*\n){1,9}?Value: (\d+)", collector.said())
+    seen = re.findall(SEEN, collector.said())
     expect(seen and 0 < int(seen[-1]) <= sent["packets"], f"rheo.datapath.seen_packets as metrics: {seen}")
     expect("-> Name: rheo.lane.records_sent" in collector.said() and "-> exporter: Str(otlp.test)" in collector.said(),
            "the lanes' counters are not in the metrics")
@@ -116,11 +120,8 @@ def spans_of_connection(receiver):
     return [span for span in receiver.distinct() if span["attributes"].get("destination.port") == 5001]
 
 
-def wait_for_spans_of_connection(receiver, count, seconds=30):
-    deadline = time.monotonic() + seconds
-    while len(spans_of_connection(receiver)) < count:
-        expect(time.monotonic() < deadline, f"{len(spans_of_connection(receiver))} spans of the connection, not {count}")
-        time.sleep(0.1)
+def wait_for_spans_of_connection(receiver, count):
+    wait_until(lambda: len(spans_of_connection(receiver)) >= count, f"{count} spans of the connection")
 
 
 def one_trace(rig, case, protocol):

@@ -153,7 +153,7 @@ class Receiver:
         self._process.kill()
         self._process.wait(timeout=20)
 
-    def wait_for_spans(self, seconds=20):
+    def wait_for_spans(self, seconds=60):
         deadline = time.monotonic() + seconds
         while not self.spans() and time.monotonic() < deadline:
             time.sleep(0.05)
