@@ -11,16 +11,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 from rig import expect  # noqa: E402
+from rig import wait_until as wait_for  # noqa: E402
 
 NEEDED = ("systemd-nspawn", "script", "nsenter", "unshare", "pgrep")
 _REBOOTED = 133  # systemd-nspawn's exit status with --keep-unit
-
-
-def wait_for(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < deadline, f"no {what} after {seconds} s")
-        time.sleep(0.1)
 
 
 class Container:
@@ -44,7 +38,7 @@ class Container:
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                         env=environment, start_new_session=True)
 
-    def wait_booted(self, seconds=60):
+    def wait_booted(self, seconds=180):
         deadline = time.monotonic() + seconds
         while self.leader is None:
             expect(self.process.poll() is None, f"the container ended: {self.said()}")
@@ -55,7 +49,7 @@ class Container:
             expect(time.monotonic() < deadline, f"the container does not come up: {self.said()}")
             time.sleep(0.1)
 
-    def reboot(self, seconds=120):
+    def reboot(self, seconds=180):
         """By its own systemd; what is mounted at its root stays."""
         before = self.leader
         self.run("systemctl reboot", check=False)
@@ -80,7 +74,7 @@ class Container:
         """A path of the container's, seen from outside."""
         return pathlib.Path(f"/proc/{self.leader}/root{path}")
 
-    def run(self, script, check=True, seconds=60):
+    def run(self, script, check=True, seconds=120):
         done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", "sh", "-c", script],
                               capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
                               stdin=subprocess.DEVNULL)
@@ -90,6 +84,10 @@ class Container:
     def show(self, name, unit="rheod"):
         """A property of a unit."""
         return self.run(f"systemctl show {unit} --value -p {name}").strip()
+
+    def wait_on_the_bus(self):
+        """A rheod that has started meters; it is on the bus when that has answered it."""
+        wait_for(lambda: '"running"' in self.run("rheoctl --json status", check=False), "rheod on the bus")
 
     def end(self):
         self.leader = self.leader or self._find_leader(self.process.pid)  # also of a boot that failed half way

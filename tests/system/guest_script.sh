@@ -32,7 +32,7 @@ start() { # CASE: the next rheod of the case; returns when it meters
 	until grep -qs '^rheod: metering ' "$folder/stderr.$starts"; do
 		kill -0 $rheod 2>/dev/null || { wait $rheod; echo "$1: rheod exited with $?"; return 1; }
 		tries=$((tries + 1))
-		[ $tries -lt 300 ] || { echo "$1: rheod is not metering after 30 s"; return 1; }
+		[ $tries -lt 600 ] || { echo "$1: rheod is not metering after 60 s"; return 1; }
 		usleep 100000
 	done
 }
@@ -105,7 +105,7 @@ left_behind() {
 		RHEO_FAULT=$point:1 /sbin/rheod --config /payload/left_behind.toml >"$folder/crash.$point" 2>&1 &
 		rheod=$!
 		tries=0
-		until grep -qs '^rheod: metering ' "$folder/crash.$point" || ! kill -0 $rheod 2>/dev/null || [ $tries -ge 300 ]; do
+		until grep -qs '^rheod: metering ' "$folder/crash.$point" || ! kill -0 $rheod 2>/dev/null || [ $tries -ge 600 ]; do
 			tries=$((tries + 1))
 			usleep 100000
 		done
