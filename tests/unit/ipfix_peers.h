@@ -15,6 +15,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/unique_fd.h"
 #include "export/ipfix/transport.h"
+#include "tests/unit/patience.h"
 
 namespace rheo::test {
 
@@ -34,8 +35,8 @@ inline Bytes message(std::size_t size, char fill = 'm') {
 inline IpfixTransportOptions options_for(const std::string& endpoint) {
   return {.endpoint = parse_ipfix_endpoint(endpoint).value(),
           .source_address = {},
-          .connect_timeout = milliseconds(2'000),
-          .handshake_timeout = milliseconds(2'000),
+          .connect_timeout = kPatience,
+          .handshake_timeout = kPatience,
           .write_timeout = milliseconds(300),
           .tls = {},
           .rotation = {}};
@@ -80,7 +81,7 @@ class LoopbackSocket {
     return ntohs(own.sin6_port);  // at the same place as sin_port
   }
 
-  UniqueFd accept(milliseconds wait = milliseconds(2'000)) const {
+  UniqueFd accept(milliseconds wait = kPatience) const {
     pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
     if (::poll(&ready, 1, static_cast<int>(wait.count())) != 1) return {};
     return UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));

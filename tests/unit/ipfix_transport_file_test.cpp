@@ -146,10 +146,10 @@ TEST_F(IpfixFile, RotatesBySizeAndKeepsSoMany) {
 }
 
 TEST_F(IpfixFile, RotatesByAgeButNotAnEmptyFile) {
-  options_.rotation = {.interval = milliseconds(100)};
+  options_.rotation = {.interval = milliseconds(1'000)};
   auto transport = make(options_);
   EXPECT_EQ(transport->prepare().value(), true);
-  std::this_thread::sleep_for(milliseconds(120));
+  std::this_thread::sleep_for(milliseconds(1'020));
   EXPECT_EQ(transport->prepare().value(), false) << "nothing in it";
   ASSERT_TRUE(transport->send(message(100, 'a')));
   EXPECT_EQ(transport->prepare().value(), true);

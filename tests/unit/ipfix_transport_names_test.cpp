@@ -73,11 +73,15 @@ TEST(IpfixNames, AStuckNameServiceCostsTheConnectTimeoutAndOneThread) {
     EXPECT_EQ(prepared.error().code, std::errc::timed_out);
     EXPECT_THAT(prepared.error().what, HasSubstr("no answer within 200 ms"));
     EXPECT_GE(since(start), milliseconds(150));
-    EXPECT_LT(since(start), milliseconds(1'000));
+    EXPECT_LT(since(start), test::kPatience);
   }
   EXPECT_EQ(g_asked - asked, 1);
   g_stuck = false;
-  EXPECT_EQ(transport->prepare().value(), true) << "the late answer is used";
+  auto prepared = transport->prepare();
+  const std::uint64_t start = monotonic_ns();
+  while (!prepared && since(start) < test::kPatience) prepared = transport->prepare();
+  ASSERT_TRUE(prepared) << prepared.error().what;
+  EXPECT_TRUE(*prepared) << "the late answer is used";
   EXPECT_EQ(g_asked - asked, 1);
 }
 
@@ -114,6 +118,7 @@ TEST(IpfixNames, UdpFollowsANameThatMovedWithoutWaiting) {
   ASSERT_GE(there.fd(), 0);
   auto options = options_for("udp://collector.test:" + std::to_string(here.port()));
   options.resolve_interval = milliseconds(50);
+  options.connect_timeout = test::kTooLong;
   auto transport = make(options);
   ASSERT_TRUE(transport->prepare());
   ASSERT_TRUE(transport->send(message(100, 'a')));
@@ -123,11 +128,11 @@ TEST(IpfixNames, UdpFollowsANameThatMovedWithoutWaiting) {
   g_stuck = true;
   const std::uint64_t start = monotonic_ns();
   EXPECT_EQ(transport->prepare().value(), false) << "the old address is kept meanwhile";
-  EXPECT_LT(since(start), milliseconds(40));
+  EXPECT_LT(since(start), test::kPatience);
   g_moved = true;
   g_stuck = false;
   bool session = false;
-  for (int i = 0; i < 100 && !session; ++i) {
+  for (int i = 0; i < 2'000 && !session; ++i) {
     std::this_thread::sleep_for(milliseconds(10));
     session = transport->prepare().value();
   }

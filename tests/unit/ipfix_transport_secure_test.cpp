@@ -197,7 +197,7 @@ TEST_P(IpfixSecure, ASilentPeerCostsTheHandshakeTimeout) {
   const std::uint64_t start_ns = monotonic_ns();
   EXPECT_THAT(refusal(options), HasSubstr("the collector did not finish the handshake within 300 ms"));
   EXPECT_GE(since(start_ns), milliseconds(250));
-  EXPECT_LT(since(start_ns), milliseconds(1'500));
+  EXPECT_LT(since(start_ns), test::kPatience);
 }
 
 /// What a client passes over while it waits for a ServerHello, faster than it can read: records of TLS full
@@ -233,7 +233,7 @@ TEST_P(IpfixSecure, APeerThatTalksWithoutEndCostsTheHandshakeTimeout) {
   });
   const std::uint64_t start_ns = monotonic_ns();
   EXPECT_THAT(refusal(options), HasSubstr("the collector did not finish the handshake within 300 ms"));
-  EXPECT_LT(since(start_ns), milliseconds(1'500));
+  EXPECT_LT(since(start_ns), test::kPatience);
   enough = true;
   peer.join();
 }
@@ -264,10 +264,13 @@ TEST_P(IpfixSecure, ACollectorThatDiedAndCameBackGetsANewSession) {
 }
 
 TEST_P(IpfixSecure, ACollectorRestartedInSilenceGetsANewSessionWhenTheOldOneIsOld) {
+  const std::uint64_t before_ns = monotonic_ns();
   auto collector = start("server");
   const std::uint16_t port = collector->port();
   auto options = options_to(port);
-  options.dtls_session_time = milliseconds(1'000);
+  // Long enough to start a collector while the session is young, however busy the machine.
+  const milliseconds session_time = std::max(milliseconds(1'000), 10 * since(before_ns));
+  options.dtls_session_time = session_time;
   auto transport = make(options);
   const std::uint64_t start_ns = monotonic_ns();
   ASSERT_TRUE(transport->prepare());
@@ -278,16 +281,18 @@ TEST_P(IpfixSecure, ACollectorRestartedInSilenceGetsANewSessionWhenTheOldOneIsOl
   collector = start("server", {}, port);  // nothing was sent meanwhile, so no ICMP error came
   if (dtls()) {
     EXPECT_TRUE(transport->send(message(100, 'b'))) << "nobody says that it is ignored";
-    ASSERT_LT(since(start_ns), milliseconds(950)) << "too slow a machine for this test";
-    EXPECT_EQ(transport->prepare().value(), false);
-    std::this_thread::sleep_for(milliseconds(1'000));
+    const bool young = transport->prepare().value() == false;
+    if (since(start_ns) >= session_time)
+      GTEST_SKIP() << "too slow a machine to start a collector in a second";
+    EXPECT_TRUE(young);
+    std::this_thread::sleep_for(session_time);
   }
   const auto prepared = transport->prepare();
   ASSERT_TRUE(prepared) << prepared.error().what;
   EXPECT_TRUE(*prepared);
   ASSERT_TRUE(transport->send(message(100, 'c')));
   EXPECT_TRUE(collector->received(message(100, 'c')));
-  std::this_thread::sleep_for(milliseconds(1'000));
+  std::this_thread::sleep_for(session_time);
   EXPECT_EQ(transport->prepare().value(), dtls()) << "a connection of TLS tells when it ends";
 }
 
@@ -310,7 +315,7 @@ TEST_P(IpfixTls, ACollectorThatStopsReadingCostsTheWriteTimeout) {
   ASSERT_FALSE(sent);
   EXPECT_EQ(sent.error().code, std::errc::timed_out);
   EXPECT_THAT(sent.error().what, HasSubstr("the collector did not take a message within 300 ms"));
-  EXPECT_LT(since(start_ns), milliseconds(1'500));
+  EXPECT_LT(since(start_ns), test::kPatience);
 }
 
 TEST_P(IpfixTls, ABatchIsConfirmedWhenThePeerHasIt) {

@@ -58,12 +58,13 @@ TEST_F(IpfixTcp, MessagesArriveInOneSession) {
 
 TEST_F(IpfixTcp, NobodyListeningIsSaidAtOnce) {
   collector_.close();
+  options_.connect_timeout = test::kTooLong;
   const std::uint64_t start = monotonic_ns();
   const auto prepared = make(options_)->prepare();
   ASSERT_FALSE(prepared);
   EXPECT_THAT(prepared.error().what, HasSubstr("connect to " + options_.endpoint.text + " (127.0.0.1)"));
   EXPECT_THAT(prepared.error().what, HasSubstr("Connection refused"));
-  EXPECT_LT(since(start), milliseconds(500));
+  EXPECT_LT(since(start), test::kPatience);
 }
 
 TEST_F(IpfixTcp, ABlackHoleCostsTheConnectTimeout) {
@@ -85,7 +86,7 @@ TEST_F(IpfixTcp, ABlackHoleCostsTheConnectTimeout) {
   EXPECT_EQ(prepared.error().code, std::errc::timed_out);
   EXPECT_THAT(prepared.error().what, HasSubstr("no answer within 300 ms"));
   EXPECT_GE(since(start), milliseconds(250));
-  EXPECT_LT(since(start), milliseconds(1'500));
+  EXPECT_LT(since(start), test::kPatience);
 }
 
 TEST_F(IpfixTcp, ACollectorThatStopsReadingCostsTheWriteTimeout) {
@@ -102,7 +103,7 @@ TEST_F(IpfixTcp, ACollectorThatStopsReadingCostsTheWriteTimeout) {
   EXPECT_EQ(sent.error().code, std::errc::timed_out);
   EXPECT_THAT(sent.error().what, HasSubstr("the collector did not take a message within 300 ms"));
   EXPECT_GE(since(start), milliseconds(250));
-  EXPECT_LT(since(start), milliseconds(1'500));
+  EXPECT_LT(since(start), test::kPatience);
 
   EXPECT_EQ(transport->prepare().value(), true);
   const UniqueFd next = collector_.accept();
@@ -123,14 +124,13 @@ TEST_F(IpfixTcp, AnEstablishedConnectionIntoABlackHoleIsNoticed) {
   ASSERT_TRUE(transport->send(message(100, 'b'))) << "nothing is known yet";
   EXPECT_EQ(transport->prepare().value(), false);
   Status sent = Done{};
-  while (sent && since(start) < milliseconds(5'000)) {
+  while (sent && since(start) < test::kPatience) {
     ::usleep(10'000);
     sent = transport->send(message(100, 'b'));
   }
   ASSERT_FALSE(sent);
   EXPECT_THAT(sent.error().what, HasSubstr("the connection broke: Connection timed out"));
   EXPECT_GE(since(start), milliseconds(550));
-  EXPECT_LT(since(start), milliseconds(2'500));
 
   EXPECT_EQ(transport->prepare().value(), true);
   peer = collector_.accept();
@@ -168,7 +168,7 @@ TEST_F(IpfixTcp, ABatchIsConfirmedWhenThePeerHasIt) {
   const Status lost = transport->confirm();
   ASSERT_FALSE(lost);
   EXPECT_THAT(lost.error().what, HasSubstr("the collector did not acknowledge what was sent within 300 ms"));
-  EXPECT_LT(since(start), milliseconds(1'500));
+  EXPECT_LT(since(start), test::kPatience);
   EXPECT_EQ(transport->unconfirmed(), 2U) << "of three";
   transport->close();
   EXPECT_EQ(transport->unconfirmed(), 2U);
@@ -305,14 +305,13 @@ TEST_F(IpfixSctp, AnAssociationIntoABlackHoleIsNoticed) {
   swallow_everything(peer.get());
   const std::uint64_t start = monotonic_ns();
   Status sent = Done{};
-  while (sent && since(start) < milliseconds(8'000)) {
+  while (sent && since(start) < test::kPatience) {
     sent = transport_->send(message(100, 'b'));
     ::usleep(100'000);  // the buffer does not become full
   }
   ASSERT_FALSE(sent);
   EXPECT_THAT(sent.error().what, HasSubstr("Connection timed out"));
   EXPECT_GE(since(start), milliseconds(400));
-  EXPECT_LT(since(start), milliseconds(4'000));
   EXPECT_EQ(transport_->prepare().value(), true);
   peer = accept();
   ASSERT_TRUE(transport_->send(message(100, 'n')));

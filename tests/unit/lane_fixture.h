@@ -15,6 +15,7 @@
 #include "daemon/base/assert.h"
 #include "daemon/base/clock.h"
 #include "export/lane.h"
+#include "tests/unit/patience.h"
 
 namespace rheo::test {
 
@@ -60,7 +61,7 @@ struct Box {
     return acknowledged;
   }
   void wait_until_done(std::uint64_t position) {
-    for (int i = 0; i < 500 && done() < position; ++i) std::this_thread::sleep_for(10ms);
+    for (int i = 0; i < 3'000 && done() < position; ++i) std::this_thread::sleep_for(10ms);
     ASSERT_EQ(done(), position);
   }
 };
@@ -220,8 +221,8 @@ class LaneTest : public ::testing::Test {
     for (std::uint64_t i = 0; i < count; ++i) all[i] = i;
     return all;
   }
-  static void expect_ends_within(Lane& lane, std::chrono::milliseconds time) {
-    const std::uint64_t deadline = in(time);
+  static void expect_ends(Lane& lane) {
+    const std::uint64_t deadline = in(kPatience);
     while (!lane.finished() && monotonic_ns() < deadline) std::this_thread::sleep_for(1ms);
     EXPECT_TRUE(lane.finished());
   }

@@ -19,6 +19,7 @@
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.grpc.pb.h"
 #include "tests/unit/otlp_spans.h"
+#include "tests/unit/patience.h"
 
 namespace rheo::test {
 using namespace opentelemetry::proto::collector::trace::v1;
@@ -110,7 +111,7 @@ class OtlpExporterTest : public ::testing::Test {
   OtlpExporterOptions options() {
     OtlpTransportOptions transport;
     transport.endpoint = *parse_otlp_endpoint(receiver_.endpoint(), OtlpProtocol::grpc);
-    transport.timeout = milliseconds(2'000);
+    transport.timeout = kPatience;
     transport.headers = {{"x-tenant", "blue"}};
     transport.version = "9";
     return {.encoder = encoder_options(),

@@ -113,7 +113,7 @@ TEST_F(OtlpExporterTest, APartialSuccessIsCountedAndToldOncePerCause) {
 
 TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
   auto settings = options();
-  settings.metrics_interval = milliseconds(100);
+  settings.metrics_interval = milliseconds(2'000);
   MeteringCounters counters;
   counters.datapath.seen_packets = 5;
   counters.datapath.truncated = {.packets = 6, .bytes = 7};
@@ -133,7 +133,7 @@ TEST_F(OtlpExporterTest, MetricsAreTheCountersAtTheirInterval) {
   ASSERT_TRUE(exporter->write(batch(1)));
   ASSERT_TRUE(exporter->idle());
   ASSERT_EQ(receiver_.metrics().requests().size(), 1U) << "not before they are due";
-  std::this_thread::sleep_for(milliseconds(120));
+  std::this_thread::sleep_for(settings.metrics_interval);
   ASSERT_TRUE(exporter->idle());
   const auto requests = receiver_.metrics().requests();
   ASSERT_EQ(requests.size(), 2U);

@@ -25,12 +25,12 @@ inline std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// True as soon as the condition holds, within five seconds.
+/// True as soon as the condition holds, within a limit.
 template <class Condition>
 bool soon(Condition condition) {
   const std::uint64_t start = monotonic_ns();
   while (!condition()) {
-    if (since(start) > milliseconds(5'000)) return false;
+    if (since(start) > kPatience) return false;
     std::this_thread::sleep_for(milliseconds(5));
   }
   return true;
@@ -49,9 +49,14 @@ class TlsCollector {
     const UniqueFd its_input(ends[0]);
     pid_ = ::fork();
     if (pid_ == 0) run(arguments, its_input.get());
-    if (!soon([&] { return read(output_).find("ACCEPT") != std::string::npos; })) return;
-    const std::string text = read(output_);
-    const std::size_t line = text.find("ACCEPT ");  // followed by the address, where the port is its choice
+    std::string text;
+    std::size_t line = 0;
+    if (!soon([&] {
+          text = read(output_);
+          line = text.find("ACCEPT");  // followed by the address, where the port is its choice
+          return line != std::string::npos && text.find('\n', line) != std::string::npos;
+        }))
+      return;
     port_ = port != 0 ? port : static_cast<std::uint16_t>(std::atoi(text.c_str() + text.find(':', line) + 1));
   }
   ~TlsCollector() { stop(); }
