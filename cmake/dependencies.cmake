@@ -19,5 +19,5 @@ find_package(ZLIB REQUIRED)
 find_program(RHEO_XML2CPP sdbus-c++-xml2cpp REQUIRED)
 
 # BPF programs are compiled by clang whatever compiles the rest.
-find_program(RHEO_BPF_CLANG NAMES clang-14 clang-19 clang-17 clang REQUIRED)
+find_program(RHEO_BPF_CLANG NAMES clang-14 clang-19 clang-18 clang REQUIRED)
 find_program(RHEO_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
