@@ -25,7 +25,7 @@ INTEGRATION_SECONDS = 900  # one script; --long multiplies
 INTEGRATION_AT_ONCE = 2
 INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp builds a Collector, once
 INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
-LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"]}
+LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"], "rpm": ["--long"]}
 SYSTEM_SECONDS = 900  # downloads included, the first time
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -206,13 +206,14 @@ class Kinds:
         return self._script(script, options, INTEGRATION_SECONDS * (10 if self.arguments.long else 1))
 
     def system(self):
-        """A booted systemd; the package on a booted Debian; other kernels, booted: each briefly, or with --long in every
-        case."""
+        """A booted systemd; the packages on it; other kernels, booted: each briefly, or with --long in every case."""
         if problem := self.builds.build("dev"):
             return [Outcome("failed", "dev", problem)]
-        options = ["--build", TOP / "build" / "dev", *([] if self.arguments.long else ["--short"])]
-        return [outcome for name in ("service", "package", "kernels")
-                for outcome in self._script(TOP / "tests" / "system" / f"{name}.py", options, SYSTEM_SECONDS)]
+        build = ["--build", TOP / "build" / "dev"]
+        seconds = SYSTEM_SECONDS * (10 if self.arguments.long else 1)
+        return [outcome for name in ("service", "package", "rpm", "kernels")
+                for outcome in self._script(TOP / "tests" / "system" / f"{name}.py",
+                                            build + (LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]), seconds)]
 
     @staticmethod
     def _script(script, options, seconds):
