@@ -170,7 +170,6 @@ Status Daemon::meter() {
                          names.empty() ? "none is wanted now" : fmt::format("{}", fmt::join(names, ", "))),
              log::repeated("RHEO_INTERFACE", names));
   if (wants_live_table()) live_.emplace();
-  ::sd_notify(0, "READY=1");
   return Done{};
 }
 
@@ -202,6 +201,7 @@ Status Daemon::run_loop() {
   if (!control) return forward(std::move(control));
   control_ = *std::move(control);
   on_tick();
+  ::sd_notify(0, "READY=1");  // whoever started it may ask it over the bus now
   result = ::sd_event_loop(raw);
   // Under a service manager its job tells a restart from a stop.
   restarting_ = std::getenv("NOTIFY_SOCKET") != nullptr && datapath_->pinned() && control_->unit_restarts();

@@ -196,7 +196,7 @@ def stuck_exporter_goes(rig, case):
 
 
 def told_to_systemd(rig, case):
-    """READY, then for each reload RELOADING with its time and READY again, also for one that is refused."""
+    """A status and READY, then for each reload RELOADING with its time and READY again, also for one that is refused."""
     near, _ = rig.pair()
     rheod = rig.rheod(near, case, interfaces={"include": ["east"]})
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -210,8 +210,8 @@ def told_to_systemd(rig, case):
         return message
 
     rheod.start(environment={"NOTIFY_SOCKET": str(rheod.folder / "notify")})
-    told("READY=1")
     told("STATUS=metering 1 interface, 0 flows, 1 exporter")
+    told("READY=1")
     for wrong in ({}, {"flow": {"max_flows": 7}}, {"flow": {"udp_timeout": "x"}}):
         rheod.configure(interfaces={"include": ["east"]}, **wrong)
         before = time.monotonic_ns()

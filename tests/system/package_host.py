@@ -103,7 +103,7 @@ class Host:
         self.start_receiver()
 
     def apt(self, *words):
-        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y {' '.join(words)}", seconds=120)
+        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y {' '.join(words)}", seconds=300)
 
     def start_collectors(self):
         far = Network(self.container.path("/run/netns/far"))
@@ -147,9 +147,10 @@ class Host:
     def expect_conserved(self):
         """Everything ever sent is in the file of records, once, and nothing is lost; waits for flows that go on."""
         sent = self.total_sent()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while self.sums().packets < sent["packets"] and time.monotonic() < deadline:
             time.sleep(0.2)
+        self.container.wait_on_the_bus()
         sums = self.sums()
         lost = {name: packets for name, packets in self.losses().items() if packets and "not_ip" not in name}
         expect_equal(sums.packets, sent["packets"], f"packets in records, with the losses {lost}")
