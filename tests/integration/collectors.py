@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collectors that tests of IPFIX start, each in the test's own namespace: they die with the test."""
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -25,6 +26,11 @@ def udp_socket(namespace, port):
     """The line of /proc/net/udp of a socket that is bound to the port, or None."""
     lines = namespace.run(["cat", "/proc/self/net/udp"]).splitlines()
     return next((line.split() for line in lines if f":{port:04X} " in line), None)
+
+
+def sleeps(pid):
+    """Whether the process waits for something: it has dealt with what had come."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def wait_read(namespace, port):

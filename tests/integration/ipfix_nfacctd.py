@@ -107,7 +107,7 @@ class Nfacctd:
         self.process.send_signal(signal.SIGINT)
 
     def wait(self):
-        expect_equal(self.process.wait(timeout=20), 0, "nfacctd's exit status")
+        expect_equal(self.process.wait(timeout=60), 0, "nfacctd's exit status")
 
     def records(self):
         shown = SHOWN_OF(self.variant)

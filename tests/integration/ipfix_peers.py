@@ -2,9 +2,9 @@
 """What the tests of IPFIX export to a collector share: a rheod with a JSON exporter beside the one under test,
 traffic both ways, and what collectors received, decoded by the tests' own decoder (tests/tools/ipfix_sums.cpp)."""
 import json
-import pathlib
 import re
 
+from collectors import sleeps
 from rig import Rig, arrived, expect, expect_equal, run, sent_by, wait_until
 
 PORT = 4739
@@ -73,9 +73,8 @@ def settle(namespace, process, port, received):
         lines = namespace.run(["cat", "/proc/self/net/tcp", "/proc/self/net/udp"]).splitlines()
         own = [line.split() for line in lines if line.split()[1].endswith(f":{port:04X}")]
         waits = any(int(fields[4].split(":")[1], 16) for fields in own)
-        state = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
         seen.append(received())
-        return not waits and state == "S" and seen[-1] == seen[-2]
+        return not waits and sleeps(process.pid) and seen[-1] == seen[-2]
     wait_until(quiet, "the collector is done")
 
 

@@ -11,7 +11,7 @@ import signal
 import time
 import xml.etree.ElementTree
 
-from collectors import TcpSink, wait_for
+from collectors import TcpSink, sleeps, wait_for
 from ipfix_expected import elements, forms
 from ipfix_live import FIRST_PORT, VARIANTS, Comparison, meter_every_kind, name_of
 from rig import Rig, expect, expect_equal, run
@@ -157,19 +157,32 @@ class Capture:
     """tshark on loopback, into a file."""
 
     def __init__(self, namespace, file):
+        self._file = file
         self._said = open(file.with_suffix(".log"), "w+")
         self._process = namespace.start(["tshark", "-n", "-q", "-i", "lo", "-B", 32, "-w", file, "-f", "tcp"],
                                         stdout=self._said, stderr=self._said)
         wait_for(lambda: self._process.poll() is not None or file.exists() and file.stat().st_size > 0 and
-                 "Capturing on" in pathlib.Path(self._said.name).read_text(), "tshark captures", 30)
+                 "Capturing on" in pathlib.Path(self._said.name).read_text(), "tshark captures")
         expect_equal(self._process.poll(), None, "tshark's exit status")
 
     def stop(self):
-        time.sleep(0.5)  # what lies in its ring
+        self._wait_read()
         self._process.send_signal(signal.SIGINT)
-        expect_equal(self._process.wait(timeout=30), 0, "tshark's exit status")
+        expect_equal(self._process.wait(timeout=60), 0, "tshark's exit status")
         said = pathlib.Path(self._said.name).read_text()
         expect("dropped" not in said, f"tshark's capture is not whole: {said}")
+
+    def _wait_read(self):
+        """Until what captures for it sleeps, and has written nothing for half a second: what lies in its ring comes with
+        the ring's clock."""
+        sizes = []
+
+        def quiet():
+            time.sleep(0.1)
+            sizes.append(self._file.stat().st_size)
+            capturing = pathlib.Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            return len(sizes) > 5 and len(set(sizes[-5:])) == 1 and all(sleeps(child) for child in capturing)
+        wait_for(quiet, "tshark has read everything")
 
 
 def run_over_tcp(rig, case, comparison):
