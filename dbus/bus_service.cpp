@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dbus/bus_service.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +22,12 @@ namespace rheo {
 namespace {
 
 constexpr const char* kBusName = "org.rheo.Rheo1";
+constexpr const char* kDriver = "org.freedesktop.DBus";
 constexpr std::chrono::seconds kCallTimeout{5};
+// RequestName of the D-Bus Specification: a flag, and the answers that mean success.
+constexpr std::uint32_t kDoNotQueue = 4;
+constexpr std::uint32_t kPrimaryOwner = 1;
+constexpr std::uint32_t kAlreadyOwner = 4;
 constexpr std::chrono::milliseconds kHandshakeWait{200};
 constexpr std::uint64_t kFirstRetryNs = kNanosecondsPerSecond;
 constexpr std::uint64_t kLongestRetryNs = 30 * kNanosecondsPerSecond;
@@ -111,6 +117,8 @@ class BusService::Session {
   Session(Control& control, std::unique_ptr<sdbus::IConnection> connection)
       : control_(control),
         connection_(std::move(connection)),
+        driver_(sdbus::createProxy(*connection_, bus::ServiceName(kDriver),
+                                   sdbus::ObjectPath("/org/freedesktop/DBus"))),
         authority_(*connection_),
         manager_(*connection_, control, authority_) {}
 
@@ -119,11 +127,15 @@ class BusService::Session {
     auto source = EventSource::attach(loop, *connection_);
     if (!source) return forward(std::move(source));
     source_ = *std::move(source);
-    connection_->requestName(bus::ServiceName(kBusName));
+    ask_for_name();
     return Done{};
   }
 
-  const std::string& failure() const { return source_->failure(); }
+  /// Clients find us.
+  bool named() const { return named_; }
+
+  /// Why the connection is of no use, or "".
+  const std::string& failure() const { return refusal_.empty() ? source_->failure() : refusal_; }
   bool unit_restarts() { return unit_job_type(*connection_) == "restart"; }
 
   void update(std::span<const LossEvent> losses) {
@@ -145,6 +157,22 @@ class BusService::Session {
   }
 
  private:
+  /// Not as IConnection::requestName(), which waits for a bus daemon that may have hung since the handshake.
+  void ask_for_name() {
+    driver_->callMethodAsync("RequestName")
+        .onInterface(kDriver)
+        .withTimeout(kCallTimeout)
+        .withArguments(std::string(kBusName), kDoNotQueue)
+        .uponReplyInvoke([this](bus::ReplyError error, std::uint32_t answer) {
+          if (error)
+            refusal_ = fmt::format("it does not give us the name {}: {}", kBusName, error->getMessage());
+          else if (answer != kPrimaryOwner && answer != kAlreadyOwner)
+            refusal_ = fmt::format("another process has the name {}", kBusName);
+          else
+            named_ = true;
+        });
+  }
+
   void update_interfaces(const std::vector<InterfaceStatus>& interfaces) {
     std::erase_if(interfaces_, [&](const auto& object) {
       return std::ranges::find(interfaces, object.first, &InterfaceStatus::index) == interfaces.end();
@@ -185,6 +213,7 @@ class BusService::Session {
   Control& control_;
   // What is on the connection goes before it.
   std::unique_ptr<sdbus::IConnection> connection_;
+  std::unique_ptr<sdbus::IProxy> driver_;
   Authority authority_;
   ManagerObject manager_;
   std::map<std::uint32_t, std::unique_ptr<InterfaceObject>> interfaces_;
@@ -193,6 +222,8 @@ class BusService::Session {
   std::unique_ptr<EventSource> source_;
   std::uint64_t active_flows_ = 0;
   std::string state_;
+  bool named_ = false;
+  std::string refusal_;  // of the name
 };
 
 BusService::BusService(Control& control, sd_event* loop)
@@ -203,13 +234,20 @@ BusService::~BusService() = default;
 std::optional<BusNotice> BusService::tick(std::span<const LossEvent> losses) {
   const std::uint64_t now_ns = monotonic_ns();
   if (!session_) return now_ns >= retry_at_ns_ ? connect(now_ns) : std::nullopt;
-  if (!session_->failure().empty()) return lost(session_->failure(), now_ns);
-  try {
-    session_->update(losses);
-  } catch (const sdbus::Error& error) {
-    return lost(error.getMessage(), now_ns);
+  std::string why = session_->failure();
+  if (why.empty()) {
+    try {
+      session_->update(losses);
+    } catch (const sdbus::Error& error) {
+      why = error.getMessage();
+    }
   }
-  return std::nullopt;
+  if (!why.empty()) return session_->named() ? lost(why, now_ns) : try_later(why, now_ns);
+  if (joined_ || !session_->named()) return std::nullopt;
+  joined_ = true;
+  retry_ns_ = kFirstRetryNs;
+  told_absent_ = false;
+  return BusNotice{.works = true, .text = fmt::format("on the system bus as {}", kBusName)};
 }
 
 bool BusService::unit_restarts() {
@@ -235,16 +273,16 @@ std::optional<BusNotice> BusService::connect(std::uint64_t now_ns) {
     try {
       session_ = std::make_unique<Session>(control_, *std::move(connection));
       const Status started = session_->start(loop_);
-      if (started) {
-        retry_ns_ = kFirstRetryNs;
-        told_absent_ = false;
-        return BusNotice{.works = true, .text = "on the system bus as org.rheo.Rheo1"};
-      }
+      if (started) return std::nullopt;
       why = started.error().what;
     } catch (const sdbus::Error& error) {
       why = error.getMessage();
     }
   }
+  return try_later(why, now_ns);
+}
+
+std::optional<BusNotice> BusService::try_later(const std::string& why, std::uint64_t now_ns) {
   session_.reset();
   retry_at_ns_ = now_ns + retry_ns_;
   retry_ns_ = std::min(retry_ns_ * 2, kLongestRetryNs);
@@ -261,6 +299,7 @@ std::optional<BusNotice> BusService::lost(const std::string& why, std::uint64_t 
   BusNotice notice{.works = false,
                    .text = "the system bus is gone (" + why + "); metering goes on, trying again"};
   session_.reset();
+  joined_ = false;
   retry_at_ns_ = now_ns + kFirstRetryNs;
   retry_ns_ = kFirstRetryNs;
   told_absent_ = true;

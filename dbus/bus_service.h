@@ -29,8 +29,7 @@ class BusService {
   ~BusService();
 
   /// Once a second: connects if need be, tells what has changed since the last tick. Waits for the bus daemon
-  /// alone: a fifth of a second for the handshake, which goes on without us, then five seconds at most for
-  /// the name.
+  /// alone, and a fifth of a second at most, for the handshake, which goes on without us.
   std::optional<BusNotice> tick(std::span<const LossEvent> losses);
 
   /// Whether systemd is going to start the unit of this process again: asks for the unit's job. False also
@@ -42,6 +41,7 @@ class BusService {
   class Session;
 
   std::optional<BusNotice> connect(std::uint64_t now_ns);
+  std::optional<BusNotice> try_later(const std::string& why, std::uint64_t now_ns);
   std::optional<BusNotice> absent(const std::string& why);
   std::optional<BusNotice> lost(const std::string& why, std::uint64_t now_ns);
 
@@ -51,6 +51,7 @@ class BusService {
   std::unique_ptr<Session> session_;
   std::uint64_t retry_at_ns_ = 0;
   std::uint64_t retry_ns_ = 0;
+  bool joined_ = false;  // the session has the name, and that was told
   bool told_absent_ = false;
 };
 
