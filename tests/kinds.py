@@ -21,6 +21,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 CPUS = os.cpu_count() or 1
 CTEST_KINDS = ("unit", "check", "golden", "bpf")
 PRESETS = {"unit-asan": "asan", "golden-asan": "asan", "unit-tsan": "tsan", "fuzz": "fuzz"}  # `dev` for all others
+PACKAGE = "package"  # what packaging/build-deb --here makes: the release, as users install it
 INTEGRATION_SECONDS = 900  # one script; --long multiplies
 INTEGRATION_AT_ONCE = 2
 INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp builds a Collector, once
@@ -71,7 +72,7 @@ class Builds:
 
     def __init__(self):
         self._results = {}
-        self._locks = {preset: threading.Lock() for preset in ("dev", *PRESETS.values())}
+        self._locks = {preset: threading.Lock() for preset in ("dev", PACKAGE, *PRESETS.values())}
 
     @staticmethod
     def _targets(preset):
@@ -91,6 +92,10 @@ class Builds:
             return self._results[preset]
 
     def _build(self, preset):
+        if preset == PACKAGE:
+            log = TOP / "build" / "packages" / "host.log"
+            code, output = run_to_end(at_lowest_priority([TOP / "packaging" / "build-deb", "--here"]), 3600, log)
+            return None if code == 0 else f"{last_line(output)}, see {log.relative_to(TOP)}"
         launcher = shutil.which("ccache") or ""
         configure = ["cmake", "--preset", preset, f"-DCMAKE_CXX_COMPILER_LAUNCHER={launcher}"]
         if preset == "fuzz":
@@ -117,6 +122,8 @@ class Kinds:
         """Starts what needs nothing but processor time, at the lowest priority: most tests wait most of the time."""
         if "tidy" in wanted:
             self._tidied = self._beside.submit(self._tidy)
+        if {"system", "package"} & set(wanted):
+            self._beside.submit(self.builds.build, PACKAGE)
         for preset in dict.fromkeys(PRESETS[kind] for kind in wanted if kind in PRESETS):
             self._beside.submit(self.builds.build, preset)
 
@@ -129,6 +136,7 @@ class Kinds:
         kinds["golden-asan"] = lambda: self.ctest("golden", "asan")
         if self.arguments.long:
             kinds["unit-tsan"] = lambda: self.ctest("unit", "tsan")
+        kinds["package"] = self.package
         kinds["fuzz"] = self.fuzz
         kinds["bench"] = self.bench
         return kinds
@@ -207,13 +215,21 @@ class Kinds:
 
     def system(self):
         """A booted systemd; the packages on it; other kernels, booted: each briefly, or with --long in every case."""
-        if problem := self.builds.build("dev"):
-            return [Outcome("failed", "dev", problem)]
+        for preset in ("dev", PACKAGE):
+            if problem := self.builds.build(preset):
+                return [Outcome("failed", preset, problem)]
         build = ["--build", TOP / "build" / "dev"]
         seconds = SYSTEM_SECONDS * (10 if self.arguments.long else 1)
         return [outcome for name in ("service", "package", "rpm", "kernels")
                 for outcome in self._script(TOP / "tests" / "system" / f"{name}.py",
                                             build + (LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]), seconds)]
+
+    def package(self):
+        """What the Debian package is; with --long also of other releases and of arm64."""
+        if problem := self.builds.build(PACKAGE):
+            return [Outcome("failed", PACKAGE, problem)]
+        long = self.arguments.long
+        return self._script(TOP / "tests" / "system" / "deb.py", ["--long"] if long else [], SYSTEM_SECONDS * (40 if long else 1))
 
     @staticmethod
     def _script(script, options, seconds):
@@ -301,7 +317,7 @@ def summarize(results):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
     parser.add_argument("--only", metavar="KIND", help="kinds, with commas: unit, check, golden, bpf, integration, "
-                        "system, tidy, unit-asan, golden-asan, unit-tsan (with --long), fuzz, bench")
+                        "system, tidy, unit-asan, golden-asan, unit-tsan (with --long), package, fuzz, bench")
     parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="N", help="for each fuzzer (default 60)")
     parser.add_argument("--long", action="store_true", help="soaks, full benchmarks, ThreadSanitizer too")
     arguments = parser.parse_args()
