@@ -130,7 +130,7 @@ def not_started(scratch):
     expect(not re.search(r"deb-systemd-invoke (?:start|restart) ", after), "an installation starts rheod")
     expect(after.index("systemd-sysusers") < after.index("systemd-tmpfiles"), "tmpfiles comes before the user it needs")
     before = scripts["prerm"]
-    expect(0 < before.index("deb-systemd-invoke stop rheod.service") < before.index("rheod --detach"), "prerm")
+    expect(0 < before.index("deb-systemd-invoke stop rheod.service") < before.index("$(detach)"), "a removal does not stop, then detach")
 
 
 CASES = {"contents": contents, "version": version, "hardened": hardened, "unit": unit, "lintian": lintian,
