@@ -9,7 +9,6 @@ away. Its files are written, every TOML passes `rheod --check`, every command ru
 Commands print what the page shows but for numbers, times and identifiers; a line "…" stands for any lines. What is not
 there at once is asked for again: records are written when flows have ended."""
 import concurrent.futures
-import contextlib
 import os
 import pathlib
 import re
@@ -138,18 +137,10 @@ class Host:
             beside = self.near.start(["bash", "-c", f"exec {command}"], cwd=self.home, stdin=subprocess.DEVNULL, stdout=said,
                                      stderr=said)
         self.rig.at_end_of_case(beside.kill)
-        self._wait_settled(beside, log, command)
-
-    @staticmethod
-    def _wait_settled(process, log, command):
-        """Until it waits for something with a socket, or has ended wrongly."""
-        def listens():
-            with contextlib.suppress(FileNotFoundError):  # one that it has closed meanwhile
-                links = pathlib.Path(f"/proc/{process.pid}/fd").glob("*")
-                return process.poll() is None and any("socket:" in os.readlink(link) for link in links)
-            return False
-        wait_for(lambda: process.poll() is not None or listens(), f"socket of {command}", PATIENCE_SECONDS)
-        expect(process.poll() is None, f"{command}: ended: {log.read_text(errors='replace')[-300:]}")
+        # Until it has a socket that is bound, to listen or to speak.
+        wait_for(lambda: beside.poll() is not None or f"pid={beside.pid}," in self.near.run(["ss", "-Htuanp"]),
+                 f"socket of {command}", PATIENCE_SECONDS)
+        expect(beside.poll() is None, f"{command}: ended: {log.read_text(errors='replace')[-300:]}")
 
     def do(self, command, wanted):
         plain = re.sub(r"^sudo ", "", command)
