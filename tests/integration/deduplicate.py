@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A flow that passes several metered interfaces: with deduplicate = "first-interface" the host's total is what was
-sent, to the octet; with "none" it is that times the interfaces. Over a bridge, and in a VXLAN tunnel over veth; through
-kills; and when the interface that reports falls silent."""
+sent, to the octet; with "none" it is that times the interfaces. Over a bridge, in a VXLAN tunnel over veth, and routed from
+veth into a tun device; through kills; when the interface that reports falls silent; and on both sides of a NAT, where it is
+two flows."""
 import json
+import shutil
+import subprocess
+import sys
 import time
 
-from rig import Rig, arrived, expect, expect_conserved, expect_equal, finish_sending, losses, sent_by
+from rig import Rig, Skipped, arrived, expect, expect_conserved, expect_equal, finish_sending, losses, sent_by
 
 FAST = {"max_record_interval": "1s", "udp_timeout": "3s", "tcp_timeout": "3s"}
 LASTING = {"max_record_interval": "1s"}  # flows last for as long as it takes to send them
@@ -147,12 +151,125 @@ def fallen_silent(rig, case):
     expect(2_000 + 2_000 < sums.packets <= sent, f"{sums.packets} packets in records, {sent} were sent")
 
 
+CLIENT, GATEWAY, OUTSIDE, SERVER = "192.0.2.2", "192.0.2.1", "198.51.100.1", "198.51.100.2"
+SOCKETS, DATAGRAMS, DATA_OCTETS = 10, 50, 100  # fewer packets than any queue on their way takes
+DATAGRAM_OCTETS = 20 + 8 + DATA_OCTETS
+# As an application sends: datagrams on each of some sockets; "answered" waits for the answer to each.
+SEND = """import socket, sys
+host, sockets, datagrams, octets, answered = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5] == "answered"
+for _ in range(sockets):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(60)
+        sender.connect((host, 7000))
+        for _ in range(datagrams):
+            sender.send(bytes(octets))
+            if answered and len(sender.recv(65536)) != octets:
+                sys.exit("another answer")
+"""
+ECHO = """import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 7000))
+print("bound", flush=True)
+while True:
+    server.sendto(*server.recvfrom(65536))
+"""
+# Whoever has a tun device open takes what is routed into it.
+TUN = """import fcntl, os, struct
+tun = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x0001 | 0x1000))  # TUNSETIFF, IFF_TUN | IFF_NO_PI
+print("open", flush=True)
+while os.read(tun, 65536):
+    pass
+"""
+
+
+def run_beside(rig, namespace, program):
+    """Starts the program, which says a word when it is ready; it ends with the case."""
+    beside = namespace.start([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end():
+        beside.kill()
+        beside.communicate(timeout=20)
+    rig.at_end_of_case(end)
+    if not beside.stdout.readline():
+        raise Skipped(beside.communicate(timeout=20)[1].strip().splitlines()[-1])
+
+
+def connect(near, near_link, near_address, far, far_link, far_address):
+    """Addresses for both ends of a pair, which need not ask for each other."""
+    for number, (namespace, link, address) in enumerate(((near, near_link, near_address), (far, far_link, far_address)), 1):
+        quiet(namespace)
+        namespace.run(["ip", "link", "set", "dev", link, "address", f"02:00:00:00:00:0{number}"])
+        namespace.run(["ip", "address", "add", f"{address}/24", "dev", link])
+    near.run(["ip", "neighbour", "replace", far_address, "lladdr", "02:00:00:00:00:02", "dev", near_link])
+    far.run(["ip", "neighbour", "replace", near_address, "lladdr", "02:00:00:00:00:01", "dev", far_link])
+    far.run(["ip", "route", "add", "default", "via", near_address])
+
+
+def router(rig):
+    """A host that forwards what comes by a."""
+    host, client = rig.namespace("host"), rig.namespace("client")
+    rig.veth(host, "a", client, "east")
+    connect(host, "a", GATEWAY, client, "east", CLIENT)
+    host.set_kernel("ipv4/ip_forward", 1)
+    return host, client
+
+
+def send_datagrams(client, answered=""):
+    client.run([sys.executable, "-c", SEND, SERVER, SOCKETS, DATAGRAMS, DATA_OCTETS, answered], timeout=300)
+
+
+def tun(rig, case, deduplicate):
+    """Packets with a link-layer header on a, and without one on tun0."""
+    host, client = router(rig)
+    run_beside(rig, host, TUN)
+    up(host, "tun0")
+    host.run(["ip", "route", "add", SERVER, "dev", "tun0"])
+    rheod = start(rig, host, case, ("a", "tun0"), deduplicate, timeouts=LASTING)
+    send_datagrams(client)
+    counters, sent = rheod.stop(), SOCKETS * DATAGRAMS
+    sums, times = rheod.sums(), 1 if deduplicate == "first-interface" else 2
+    expect_equal(counters["datapath.seen_packets"] - counters["datapath.not_ip.packets"], 2 * sent, "packets seen")
+    expect_equal(counters["table.duplicate.packets"], (2 - times) * sent, "duplicates")
+    expect_equal((sums.flows, sums.packets, sums.l3_bytes),
+                 (times * SOCKETS, times * sent, times * sent * DATAGRAM_OCTETS), "flows, packets and octets in records")
+    named = {record["network.interface.name"] for record in records_of(rheod)}
+    expect_equal(named, {"a"} if times == 1 else {"a", "tun0"}, "interfaces that reported")
+
+
+def nat(rig, case, translated):
+    """What is forwarded from a to b with another source address is two flows; with the same, it is one."""
+    if not shutil.which("nft"):
+        raise Skipped("nft is not installed")
+    host, client = router(rig)
+    server = rig.namespace("server")
+    rig.veth(host, "b", server, "west")
+    connect(host, "b", OUTSIDE, server, "west", SERVER)
+    if translated:
+        host.run(["nft", "add table ip t; add chain ip t c { type nat hook postrouting priority 100; }; "
+                  "add rule ip t c oifname b masquerade"])
+    run_beside(rig, server, ECHO)
+    rheod = start(rig, host, case, ("a", "b"), "first-interface", timeouts=LASTING)
+    send_datagrams(client, "answered")
+    counters, both_ways = rheod.stop(), 2 * SOCKETS * DATAGRAMS
+    sums, times = rheod.sums(), 2 if translated else 1
+    expect_equal(counters["table.duplicate.packets"], (2 - times) * both_ways, "duplicates")
+    expect_equal((sums.flows, sums.packets, sums.l3_bytes),
+                 (times * SOCKETS, times * both_ways, times * both_ways * DATAGRAM_OCTETS), "flows, packets and octets in records")
+    sides = {(record["network.interface.name"], record["source.address"]) for record in records_of(rheod)}
+    expect_equal(sides, {("a", CLIENT), ("b", OUTSIDE)} if translated else {("a", CLIENT)}, "interfaces and sources")
+
+
 def main():
     rig = Rig(choose=True)
     cases = {"kill -9 in each step": killed, "the reporter falls silent": fallen_silent}
     for name in TOPOLOGIES:
         cases[f"{name}, first-interface"] = lambda rig, case, name=name: once(rig, case, name)
         cases[f"{name}, none"] = lambda rig, case, name=name: each_time(rig, case, name)
+    for deduplicate in ("first-interface", "none"):
+        cases[f"routed into tun, {deduplicate}"] = lambda rig, case, how=deduplicate: tun(rig, case, how)
+    cases["both sides of a NAT"] = lambda rig, case: nat(rig, case, translated=True)
+    cases["routed without NAT"] = lambda rig, case: nat(rig, case, translated=False)
     rig.run_cases(cases)
     rig.end()
 
