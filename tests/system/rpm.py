@@ -177,9 +177,11 @@ def installed(container, package):
 
 
 def meters(container):
-    container.run(f"printf '{CONFIG}' > /etc/rheo/rheo.toml.d/test.toml; systemctl enable --now rheod")
-    expect_equal(show(container, "ActiveState"), "active", "state of the unit")
-    expect("east" in container.run("rheoctl interfaces"), "east is not metered")
+    container.run(f"printf '{CONFIG}' > /etc/rheo/rheo.toml.d/test.toml")
+    said = container.run("systemctl enable --now rheod", check=False)
+    expect("Job for rheod.service failed" not in said or start_refused(container), f"systemctl enable --now says {said}")
+    wait_for(lambda: show(container, "ActiveState") == "active", "unit that is active")
+    wait_for(lambda: "east" in container.run("rheoctl interfaces", check=False), "east, metered")
     expect(container.run("man -w rheod 2>/dev/null; ls /usr/share/zsh/site-functions/_rheoctl").strip(), "no manual page")
 
 
