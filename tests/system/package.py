@@ -34,6 +34,16 @@ OTHERS = re.compile(r"/var/(lib/(dpkg|apt|systemd)|cache|log/(apt|journal|dpkg\.
                     r"|/run/(systemd|udev|log|user|netns|mount|dbus|lock|utmp|blkid|agetty)\b|/usr/share/(info|man)/.*(dir|cat|index)")
 
 
+def change_schema(tree):
+    """As far as the package's own scripts know."""
+    schema = tree / "usr" / "share" / "rheo" / "schema"
+    preinst = tree / "DEBIAN" / "preinst"
+    ours, other = schema.read_text().strip(), "maps 1000, table 1000"
+    expect(ours in preinst.read_text(), f"preinst does not know the schema: {ours}")
+    preinst.write_text(preinst.read_text().replace(ours, other))
+    schema.write_text(other + "\n")
+
+
 class Package:
     """The .deb, and those of other versions made of it."""
 
@@ -44,6 +54,7 @@ class Package:
         self.version = version_of(file)
         self.file = shutil.copy(file, folder / f"rheo_{self.version}.deb")
         self.higher = of_version(self.file, f"{self.version}+upgrade1", folder)
+        self.other_schema = of_version(self.file, f"{self.version}+upgrade2", folder, change_schema)
 
     @staticmethod
     def path(file):
@@ -162,6 +173,33 @@ def downgrades(host, package):
     changes_version(host, package.path(package.file), package.version)
 
 
+def changes_schema(host, package):
+    """Everything that was metered is in a record, and the journal tells from when to when nothing was."""
+    process = host.show("MainPID")
+    with Traffic(host):
+        host.apt("install", package.path(package.other_schema))
+    ended = {match[1]: int(match[2]) for line in host.journal(f"_PID={process}")
+             if (match := re.fullmatch(r"counter (\S+) (\d+)", line["MESSAGE"]))}
+    expect_equal((ended["table.active_flows"], ended["table.outbox_pending"]), (0, 0), "flows and records left at the stop")
+
+    def recorded():
+        seen = json.loads(host.run("rheoctl --json stats datapath.seen_packets"))[0]["value"]  # as of the last second
+        return host.sums().packets == ended["datapath.seen_packets"] + seen and seen > 0
+    wait_for(recorded, "record of every packet that was seen before and after")
+    missed = host.total_sent()["packets"] - host.sums().packets
+    expect(missed > 0, f"{missed} packets were sent while nothing was metered")
+    host.forget(missed)
+    host.expect_conserved()
+    said = [line for line in host.journal() if "another schema" in line["MESSAGE"]]
+    found = re.search(r"packets are not metered since (\S+), until (\S+)$", said[0]["MESSAGE"]) if len(said) == 1 else None
+    expect(found and found[1] < found[2], f"the journal on the time that was not metered: {said}")
+    expect_equal(said[0]["PRIORITY"], "4", "its priority")
+    # The way back is the same.
+    changed = host.apt("install", "--allow-downgrades", package.path(package.file))
+    expect_equal(host.show("ActiveState"), "active", f"state of the unit after the way back: {changed}")
+    expect_equal(len([line for line in host.journal() if "another schema" in line["MESSAGE"]]), 2, "lines in the journal")
+
+
 def ordinary_user(host, _):
     ann = "setpriv --reuid=ann --regid=ann --init-groups "
     expect("State: running" in (said := host.run(ann + "rheoctl status")), f"rheoctl status: {said}")
@@ -237,7 +275,7 @@ def purges(host, package):
 
 CASES = {"installs": installs, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
          "restarts": restarts, "recovers": recovers, "upgrades": upgrades, "downgrades": downgrades,
-         "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges}
+         "changes schema": changes_schema, "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges}
 
 
 def newest(folder):
