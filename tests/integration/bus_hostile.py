@@ -4,7 +4,10 @@
 a real polkitd: errors are ours and say a sentence, nothing crashes or hangs, and others are served within 50 ms."""
 import itertools
 import os
+import pathlib
 import signal
+import socket
+import struct
 import sys
 import time
 import traceback
@@ -140,45 +143,57 @@ def percentile(times, part):
     return sorted(times)[int(part * (len(times) - 1))]
 
 
+def waited_ms(processes):
+    """How long their main threads have been ready to run, and waited for a CPU."""
+    return sum(int(pathlib.Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()[1])
+               for process in processes) / 1e6
+
+
 def latency(near, rheod):
     """Somebody else's calls while hostile ones come in as fast as they are answered, compared with the bus's own. What
-    rheod does to others it does each time; one round may be disturbed by whatever else the machine runs."""
+    rheod does to others it does each time; one round may be disturbed by whatever else the machine runs. What is left of
+    an answer's time without the waits for a CPU, of rheod, the bus daemon and the caller, is theirs: at least that, since
+    two may wait at a time."""
     near.send("east", "--packets", 20_000, "--flows", 10_000, "--protocols", "udp")
     answer("Drain")
     for _ in range(ROUNDS):
-        ours, bus, shown = one_round()
+        ours, bus, served, shown = one_round(rheod)
         expect(rheod.process.poll() is None, "rheod has died")
-        if percentile(ours, 0.95) < MOST_MS:
+        if percentile(ours, 0.95) < MOST_MS and max(served) < MOST_MS:
             return
-    if percentile(bus, 0.95) >= OVERLOADED_MS:
+    if percentile(bus, 0.95) >= OVERLOADED_MS and percentile(served, 0.95) < MOST_MS:
         raise Skipped(f"the machine is overloaded: {shown} ms")
     raise AssertionError(f"others wait too long, in {ROUNDS} rounds: {shown} ms")
 
 
-def one_round():
+def one_round(rheod):
     other = Client(SOCKET, timeout=60)
+    bus_daemon, _, _ = struct.unpack("3i", other.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    on_the_way = (rheod.process.pid, bus_daemon, os.getpid())
 
     def keep_calling(uid):
         until = time.monotonic() + 6
         while time.monotonic() < until:
             all_hostile(uid)
     attackers = [in_process(uid, lambda uid=uid: keep_calling(uid)) for uid in (0, ORDINARY_UID)]
-    ours, bus = [], []
+    ours, bus, served = [], [], []
     until = time.monotonic() + 5
     while time.monotonic() < until:
         for times, service, path, interface, member in ((bus, BUS, "/org/freedesktop/DBus", BUS, "GetId"),
                                                         (ours, NAME, ROOT, MANAGER, "GetStatistics")):
-            begin = time.monotonic()
+            waited, begin = waited_ms(on_the_way), time.monotonic()
             expect(not other.call(service, path, interface, member).failed, f"{member} failed")
             times.append(1_000 * (time.monotonic() - begin))
+            if times is ours:
+                served.append(max(0, times[-1] - (waited_ms(on_the_way) - waited)))
         time.sleep(0.005)
     for process in attackers:
         finish(process, "a hostile client")
     shown = ", ".join(f"{name} {percentile(times, 0.5):.1f}/{percentile(times, 0.95):.1f}/{max(times):.1f}"
-                      for name, times in (("rheod", ours), ("the bus", bus)))
+                      for name, times in (("rheod", ours), ("but waits for a CPU", served), ("the bus", bus)))
     print(f"milliseconds to an answer, median/95 %/most of {len(ours)}: {shown}", flush=True)
     other.close()
-    return ours, bus, shown
+    return ours, bus, served, shown
 
 
 def main():
