@@ -40,6 +40,7 @@ def alike(line):
     line = re.sub(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC", line)
     line = re.sub(r"\b1:[A-Za-z0-9+/]{27}=", "COMMUNITY", line)
     line = re.sub(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{16,32}\b", "ID", line)
+    line = re.sub(r"\bv\d+\b", "vN", line)  # a schema
     # 0 is a statement: nothing lost, nothing waiting.
     line = re.sub(r"\b(?:0x)?\d(?:[\d,.:]*\d)?(?: ?(?:[kMG]i?B?|B)\b)?", lambda found: found[0] if found[0] == "0" else "N", line)
     return " ".join(line.split())

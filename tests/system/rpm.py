@@ -54,14 +54,17 @@ class Maker:
 
     def rpmbuild(self, *options):
         # Compression at its least: the dev build's programs are large.
-        run("rpmbuild", "--quiet", "--nodeps", "--define", f"_topdir {self.folder}", "--buildroot", self.folder / "root", "--define", f"rheo_built {self.build}",
-            "--define", "_binary_payload w1.gzdio", "--define", BRP_COMPRESS, *options, self.folder / "SPECS" / "rheo.spec", seconds=300)
+        defined = (f"_topdir {self.folder}", f"rheo_built {self.build}", "_binary_payload w1.gzdio", BRP_COMPRESS)
+        run("rpmbuild", "--quiet", "--nodeps", "--buildroot", self.folder / "root",
+            *(word for macro in defined for word in ("--define", macro)), *options, self.folder / "SPECS" / "rheo.spec", seconds=300)
 
     def install(self):
         self.rpmbuild("-bp")
         self.rpmbuild("-bi", "--short-circuit")
 
-    def pack(self, release="1"):
+    def pack(self, release="1", schema=None):
+        if schema:
+            (self.folder / "root" / "usr/share/rheo/schema").write_text(schema)
         spec = self.folder / "SPECS" / "rheo.spec"
         spec.write_text(re.sub(r"^(Release: +)\d+", rf"\g<1>{release}", spec.read_text(), flags=re.M))
         self.rpmbuild("-bb", "--short-circuit", "--noclean")
@@ -137,7 +140,7 @@ def programs(package, folder):
 
 def scriptlets(package):
     """Each is a shell's, and says nothing of Debian's."""
-    for name in ("POSTIN", "PREUN", "POSTUN"):
+    for name in ("PREIN", "POSTIN", "PREUN", "POSTUN"):
         script = query(package, f"%{{{name}}}")
         run("sh", "-n", "-c", script)
         expect("%" not in script, f"{name}: a macro that is not known here: {script}")
@@ -199,6 +202,20 @@ def upgraded(container, package):
     expect_equal([flow["packets"] + flow["reverse_packets"] for flow in flows], [COUNTED], "packets of the flow of an upgrade")
 
 
+def upgraded_to_another_schema(container, package):
+    """The running one is stopped: it has written all records, and the journal says what was not metered."""
+    container.run("/usr/bin/python3 -c 'import socket; "
+                  "socket.socket(type=socket.SOCK_DGRAM).sendto(b\"x\", (\"10.9.0.2\", 7778))'; rheoctl drain")
+    expect_equal(len(json.loads(container.run("rheoctl --json flows udp and port 7778"))), 1, "flows to be written")
+    container.run(f"{RPM} -U /packages/{package.name} 2>/tmp/said", seconds=180)
+    said = complaints(container.run("cat /tmp/said"))
+    expect(not said or start_refused(container), f"rpm -U says {said}")
+    wait_for(lambda: "packets are not metered since" in container.run("journalctl -u rheod --no-pager"),
+             "word of what was not metered")
+    wait_for(lambda: "east" in container.run("rheoctl interfaces", check=False), "rheod on the bus")
+    expect_equal(json.loads(container.run("rheoctl --json flows udp and port 7778")), [], "flows that were kept")
+
+
 def removed(container):
     """A rheod that was killed left its programs, and its settings are broken; removal leaves those, and the user alone."""
     container.run("mkdir -p /run/systemd/system/rheod.service.d && printf '[Service]\\nRestart=no\\n' > "
@@ -254,17 +271,18 @@ def built_twice(folder):
     return next((folder / "1").glob("rheo-[0-9]*.x86_64.rpm"))
 
 
-def in_container(report, folder, package, higher):
+def in_container(report, folder, package, higher, other):
     packages = folder / "packages"
     shutil.rmtree(packages, ignore_errors=True)
     packages.mkdir(parents=True)
-    for file in (package, higher):
+    for file in (package, higher, other):
         shutil.copy(file, packages)
     container = Container(folder, f"mount --bind / {folder / 'root'}", "--volatile=overlay", f"--bind-ro={packages}:/packages")
     try:
         container.wait_booted()
         for name, action, *argument in (("installed, neither enabled nor started", installed, package), ("meters", meters),
-                                        ("upgraded under traffic", upgraded, higher), ("removed", removed)):
+                                        ("upgraded under traffic", upgraded, higher),
+                                        ("upgraded to another schema", upgraded_to_another_schema, other), ("removed", removed)):
             failed = report.failed
             report.case(name, action, container, *argument)
             if report.failed > failed:
@@ -298,9 +316,10 @@ def main():
         report.case(name, check, package)
     report.case("programs", programs, package, folder / "unpacked")
     higher = report.case("packed with a higher release", maker.pack, "2")
-    if higher:
+    other = report.case("packed with another schema", maker.pack, "3", "maps 0, table 0\n")
+    if higher and other:
         try:
-            in_container(report, folder, package, higher)
+            in_container(report, folder, package, higher, other)
         except (AssertionError, OSError, subprocess.SubprocessError) as error:
             report.failed += 1
             print(f"failed: rpm: boot: {' '.join(str(error).split())}", flush=True)
