@@ -15,6 +15,7 @@ namespace {
 constexpr int kRoom = 4 << 20;                     // bytes; some 2,000 messages about links
 constexpr std::size_t kReceiveBytes = 64U << 10U;  // one message, of a link with many virtual functions
 constexpr int kDatagramsAtOnce = 4'096;
+constexpr int kDiscards = 16;
 
 /// What the callback of one drain() works with.
 struct Drain {
@@ -72,6 +73,15 @@ Result<Received> EventSocket::drain(const std::function<void(std::span<const std
     if (code < 0) return libnl_error(code);
   }
   return Received::some;
+}
+
+Result<bool> EventSocket::discard() {
+  for (int round = 0; round < kDiscards; ++round) {
+    const auto received = drain([](std::span<const std::byte> /*message*/) {});
+    if (!received) return std::unexpected(received.error());
+    if (*received == Received::all) return true;
+  }
+  return false;
 }
 
 }  // namespace rheo

@@ -32,6 +32,10 @@ class EventSocket {
   /// Hands out messages with their headers, each valid for the call only.
   Result<Received> drain(const std::function<void(std::span<const std::byte>)>& message);
 
+  /// Throws away what is waiting: after an overflow that was told before what was dropped. False: so many
+  /// came meanwhile that others should have their turn.
+  Result<bool> discard();
+
  private:
   struct Free {
     void operator()(nl_sock* socket) const;

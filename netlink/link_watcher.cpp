@@ -52,7 +52,12 @@ Result<LinkChanges> LinkWatcher::read() {
   if (*received == Received::overflowed) ++overruns_;
   if (*received != Received::overflowed && !out_of_step_) return changes;
 
-  // Messages that are still waiting are older than the answer, and lead to it once more.
+  out_of_step_ = true;
+  // What is waiting was told before what was lost, and would undo the answer.
+  const auto emptied = events_.discard();
+  if (!emptied) return failure("watch links: " + emptied.error().what, std::errc::io_error);
+  if (!*emptied) return changes;
+  // Messages that come from here on are part of the answer, or lead to it once more.
   if (auto synced = resync(); !synced) return forward(std::move(synced), "watch links");
   changes.any = changes.resynced = true;
   return changes;

@@ -12,6 +12,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <string>
 
 #include "daemon/base/unique_fd.h"
 #include "netlink/link_watcher.h"
@@ -129,6 +131,24 @@ TEST_F(NetlinkNamespace, AWatcherThatMissedSomethingAsksAgain) {
   const auto changes = watcher->read();
   ASSERT_TRUE(changes) << changes.error().what;
   EXPECT_TRUE(changes->resynced);
+  EXPECT_EQ(watcher->overruns(), 1U);
+  while (watcher->read()->any) {
+  }
+  EXPECT_EQ(watcher->links(), *dump_links());
+}
+
+// What is left of the messages tells of links that have come; that they have gone is lost.
+TEST_F(NetlinkNamespace, AWatcherThatMissedTheEndOfLinksDoesNotHaveThem) {
+  auto watcher = LinkWatcher::open();
+  ASSERT_TRUE(watcher) << watcher.error().what;
+  const int little = 30'000;
+  ASSERT_EQ(::setsockopt(watcher->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &little, sizeof little), 0);
+  std::string batch;
+  for (const char* verb : {"add", "delete"})
+    for (int i = 0; i < 40; ++i)
+      batch += std::string("link ") + verb + " rheo-d" + std::to_string(i) + " type bridge\\n";
+  run("printf '" + batch + "' | ip -batch -");
+  ASSERT_TRUE(watcher->read());
   EXPECT_EQ(watcher->overruns(), 1U);
   while (watcher->read()->any) {
   }
