@@ -2,6 +2,8 @@
 #include "dbus/item_objects.h"
 
 #include <cstdio>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +20,13 @@ void leave(Object& object) {
   } catch (const sdbus::Error&) {
     return;
   }
+}
+
+constexpr std::size_t kMostNeighbours = 1'024;
+
+const std::set<LinkAddress>& own_of(const InterfaceStatus& status) {
+  static const std::set<LinkAddress> none;
+  return status.addresses ? status.addresses->own : none;
 }
 
 }  // namespace
@@ -70,6 +79,7 @@ void InterfaceObject::update(const InterfaceStatus& status) {
   if (status.name != status_.name) changed.emplace_back("Name");
   if (status.metered() != status_.metered()) changed.emplace_back("State");
   if (status.failure != status_.failure) changed.emplace_back("Failure");
+  if (own_of(status) != own_of(status_)) changed.emplace_back("Addresses");
   status_ = status;
   if (!changed.empty())
     getObject().emitPropertiesChangedSignal(bus::InterfaceName(Interface_adaptor::INTERFACE_NAME),
@@ -77,6 +87,23 @@ void InterfaceObject::update(const InterfaceStatus& status) {
 }
 
 std::string InterfaceObject::MacAddress() { return mac_text(status_.mac); }
+
+std::vector<std::string> InterfaceObject::Addresses() {
+  std::vector<std::string> texts;
+  for (const LinkAddress& own : own_of(status_))
+    texts.push_back(address_text(own.address, own.ipv6) + "/" + std::to_string(own.prefix));
+  return texts;
+}
+
+std::vector<sdbus::Struct<std::string, std::string>> InterfaceObject::Neighbours() {
+  std::vector<sdbus::Struct<std::string, std::string>> texts;
+  if (!status_.addresses) return texts;
+  for (const auto& [neighbour, mac] : status_.addresses->neighbours) {
+    if (texts.size() == kMostNeighbours) break;
+    texts.emplace_back(address_text(neighbour.address, neighbour.ipv6), mac_text(mac));
+  }
+  return texts;
+}
 
 ExporterObject::ExporterObject(sdbus::IConnection& connection, ExporterStatus status)
     : AdaptorInterfaces(connection, exporter_path(status.name)), status_(std::move(status)) {

@@ -36,6 +36,8 @@ class InterfaceObject final
   std::string Kind() override { return status_.kind; }
   std::string MacAddress() override;
   std::uint32_t Mtu() override { return status_.mtu; }
+  std::vector<std::string> Addresses() override;
+  std::vector<sdbus::Struct<std::string, std::string>> Neighbours() override;
   std::string State() override { return status_.metered() ? "metered" : "failing"; }
   std::string Failure() override { return status_.failure; }
   std::uint64_t NextAttemptAt() override { return status_.next_attempt_at_ns; }

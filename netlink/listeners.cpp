@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "netlink/dump.h"
+#include "netlink/ip_bytes.h"
 #include "netlink/message.h"
 
 namespace rheo {
@@ -36,18 +37,6 @@ constexpr std::array<Protocol, 4> kProtocols = {{
     {IPPROTO_UDPLITE, kUnconnected},
     {IPPROTO_SCTP, kListen},
 }};
-
-/// An address of `size` bytes as the model has it; nothing for a family that is neither IPv4 nor IPv6.
-std::optional<Address> to_address(int family, std::span<const std::byte> bytes) {
-  Address address = kAnyV4;
-  if (family == AF_INET && bytes.size() >= 4)
-    std::memcpy(address.data() + 12, bytes.data(), 4);
-  else if (family == AF_INET6 && bytes.size() >= 16)
-    std::memcpy(address.data(), bytes.data(), 16);
-  else
-    return std::nullopt;
-  return address;
-}
 
 /// Asking for SCTP sockets would load the module into a kernel that does without.
 bool kernel_has(std::uint8_t protocol) {

@@ -22,7 +22,7 @@ constexpr int kFirstLevel = static_cast<int>(log::Priority::error);
 
 std::string level_name() { return std::string(kLevels[static_cast<int>(log::threshold()) - kFirstLevel]); }
 
-std::vector<InterfaceStatus> interfaces(const LinkTable& links,
+std::vector<InterfaceStatus> interfaces(const LinkTable& links, const AddressTable& addresses,
                                         const std::vector<LinkFollower::Followed>& followed) {
   std::vector<InterfaceStatus> found;
   const std::uint64_t now_ns = monotonic_ns();
@@ -35,7 +35,10 @@ std::vector<InterfaceStatus> interfaces(const LinkTable& links,
                            .kind = link->second.kind,
                            .mac = link->second.mac,
                            .mtu = link->second.mtu,
+                           .addresses = {},
                            .failure = valid_utf8(entry.failure)};
+    if (const auto found_addresses = addresses.find(entry.ifindex); found_addresses != addresses.end())
+      status.addresses = found_addresses->second;
     if (!status.metered())
       status.next_attempt_at_ns = realtime_ns() + std::max(entry.next_attempt_ns, now_ns) - now_ns;
     found.push_back(std::move(status));
@@ -70,7 +73,10 @@ void ControlPlane::tick(Look look) {
 }
 
 void ControlPlane::look_at_interfaces() {
-  status_.interfaces = interfaces(*parts_.links.get(), parts_.interfaces.followed());
+  if (const Status read = parts_.addresses.read(); !read && !std::exchange(told_addresses_, true))
+    log::error("{}; the interfaces' addresses on the bus may be old, asking again", read.error().what);
+  status_.interfaces =
+      interfaces(*parts_.links.get(), parts_.addresses.table(), parts_.interfaces.followed());
 }
 
 void ControlPlane::say_stopping() {

@@ -23,6 +23,7 @@
 #include "daemon/model/listeners.h"
 #include "dbus/bus_service.h"
 #include "dbus/control.h"
+#include "netlink/address_watcher.h"
 
 namespace rheo {
 
@@ -35,6 +36,7 @@ struct SteeredParts {
   Datapath& datapath;
   LinkFollower& interfaces;
   int flow_table_fd = -1;
+  AddressWatcher addresses;
   std::function<Status()> reload;
   std::function<Status(const std::string& name, bool persist)> attach_interface;
   std::function<Status(const std::string& name, bool persist)> detach_interface;
@@ -61,6 +63,9 @@ class ControlPlane final : public Control {
   /// Tells that the daemon stops; then the bus is closed.
   void say_stopping();
 
+  /// Times that messages about addresses were lost.
+  std::uint64_t address_overruns() const { return parts_.addresses.overruns(); }
+
   /// BusService::unit_restarts.
   bool unit_restarts() { return bus_.unit_restarts(); }
 
@@ -86,6 +91,7 @@ class ControlPlane final : public Control {
 
   SteeredParts parts_;
   DaemonStatus status_;
+  bool told_addresses_ = false;
   std::shared_ptr<Mailbox> mailbox_;
   BusService bus_;
 };

@@ -207,12 +207,15 @@ Status Daemon::run_loop() {
   restarting_ = std::getenv("NOTIFY_SOCKET") != nullptr && datapath_->pinned() && control_->unit_restarts();
   if (restarting_) log::info("restarting: the interfaces stay attached, and count on");
   control_->say_stopping();
+  address_overruns_ = control_->address_overruns();
   control_.reset();
   settling_ = ::sd_event_source_unref(settling_);
   return result < 0 ? loop_error(result) : Status(Done{});
 }
 
 Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
+  auto addresses = AddressWatcher::open();
+  if (!addresses) return forward(std::move(addresses));
   DaemonStatus fixed;
   fixed.version = RHEO_VERSION;
   fixed.state = "running";
@@ -227,6 +230,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
              .datapath = *datapath_,
              .interfaces = *interfaces_,
              .flow_table_fd = table_->file().fd(),
+             .addresses = *std::move(addresses),
              .reload = [this] { return reload(); },
              .attach_interface = [this](const std::string& name,
                                         bool persist) { return attach_interface(name, persist); },
@@ -346,6 +350,7 @@ DaemonCounters Daemon::counters() const {
   }
   if (lanes_) counters.lanes = lanes_->counters();
   if (interfaces_) counters.links = interfaces_->counters();
+  counters.links.watch_overruns += control_ ? control_->address_overruns() : address_overruns_;
   return counters;
 }
 

@@ -109,6 +109,7 @@ class Daemon {
   bool restarting_ = false;
   sd_event_source* settling_ = nullptr;          // the main loop's; calls settle() soon
   std::unique_ptr<ControlPlane> control_;        // while the main loop runs
+  std::uint64_t address_overruns_ = 0;           // of a control plane that has gone
   std::optional<DaemonCounters> last_counters_;  // once everything has stopped
 };
 

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "daemon/model/counters.h"
 #include "daemon/model/flow_record.h"
+#include "daemon/model/link_addresses.h"
 
 namespace rheo {
 
@@ -24,8 +26,9 @@ struct InterfaceStatus {
   std::string kind;
   MacAddress mac{};
   std::uint32_t mtu = 0;
-  std::string failure;                   // why it is not metered; "": it is
-  std::uint64_t next_attempt_at_ns = 0;  // since 1970, of one that is not
+  std::shared_ptr<const LinkAddresses> addresses;  // null: none
+  std::string failure;                             // why it is not metered; "": it is
+  std::uint64_t next_attempt_at_ns = 0;            // since 1970, of one that is not
 
   bool metered() const { return failure.empty(); }
 };

@@ -106,6 +106,7 @@ Table Client::interfaces() {
                           {"KIND", "kind"},
                           {"MAC", "mac"},
                           {"MTU", "mtu"},
+                          {"ADDRESSES", "addresses"},
                           {"NEXT ATTEMPT", "next_attempt_at"},
                           {"FAILURE", "failure"}},
               .rows = {}};
@@ -126,14 +127,14 @@ std::vector<Cell> Client::interface_row(std::uint32_t index, const std::string& 
   const auto text = [&](const char* property_name) {
     return text_cell(property<std::string>(*proxy, kInterface, property_name));
   };
+  std::string addresses;
+  for (const std::string& address : property<std::vector<std::string>>(*proxy, kInterface, "Addresses"))
+    addresses += (addresses.empty() ? "" : " ") + address;
   const auto next_attempt_at = property<std::uint64_t>(*proxy, kInterface, "NextAttemptAt");
-  return {text_cell(name),
-          number_cell(index),
-          text("State"),
-          text("Kind"),
-          text("MacAddress"),
-          number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu")),
-          next_attempt_at == 0 ? text_cell("") : time_cell(next_attempt_at),
+  return {text_cell(name),      number_cell(index),
+          text("State"),        text("Kind"),
+          text("MacAddress"),   number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu")),
+          text_cell(addresses), next_attempt_at == 0 ? text_cell("") : time_cell(next_attempt_at),
           text("Failure")};
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "daemon/base/assert.h"
+#include "netlink/addresses.h"
 #include "netlink/links.h"
 #include "netlink/listeners.h"
 
@@ -29,6 +30,9 @@ void read_all(std::span<const std::byte> message) {
     RHEO_ASSERT(!socket->any_v6_only || socket->address.address == Address{});
   }
   static_cast<void>(read_address_message(message));
+  if (const auto change = read_address_change(message))
+    RHEO_ASSERT(change->index > 0 && change->address.prefix <= (change->address.ipv6 ? 128 : 32));
+  if (const auto change = read_neighbour_change(message)) RHEO_ASSERT(change->index > 0);
 }
 
 }  // namespace
@@ -39,8 +43,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size > 0) std::memcpy(copy.get(), data, size);
   read_all({copy.get(), size});
 
-  for (const std::uint16_t type : {std::uint16_t{RTM_NEWLINK}, std::uint16_t{RTM_DELLINK},
-                                   std::uint16_t{RTM_NEWADDR}, std::uint16_t{SOCK_DIAG_BY_FAMILY}}) {
+  for (const std::uint16_t type :
+       {std::uint16_t{RTM_NEWLINK}, std::uint16_t{RTM_DELLINK}, std::uint16_t{RTM_NEWADDR},
+        std::uint16_t{RTM_NEWNEIGH}, std::uint16_t{SOCK_DIAG_BY_FAMILY}}) {
     nlmsghdr header{};
     header.nlmsg_len = static_cast<std::uint32_t>(sizeof(header) + size);
     header.nlmsg_type = type;

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 
-from bus import NAME, ROOT, answer, busctl, serve_cases, wait_for
+from bus import NAME, ROOT, answer, busctl, get, serve_cases, wait_for
 from rig import TOP, Rig, expect, expect_equal
 
 PAGE = (TOP / "man" / "org.rheo.Rheo1.5.scd").read_text()
@@ -51,7 +51,7 @@ def documented_properties(text):
     found = set()
     for heading, paragraph in paragraphs(text):
         # One signature may stand behind several names.
-        names = re.findall(r"\*(\w+)\*(?: \((\w+)\))?", heading)
+        names = re.findall(r"\*(\w+)\*(?: \(([\w()]+)\))?", heading)
         signature = None
         for name, own in reversed(names):
             signature = own or signature
@@ -133,7 +133,9 @@ def alike(text):
 
 def transcripts(near, rheod):
     """The examples: a line that begins with a dollar is run, and what follows is what it prints."""
+    near.run(["ip", "address", "add", "192.0.2.7/24", "dev", "east"])
     index, _, path = answer("ListInterfaces")[0][0]
+    wait_for(lambda: get(path, f"{NAME}.Interface", "Addresses"), "an address")
     blocks = re.findall(r"^```\n(.*?)^```", sections(PAGE, "#")["EXAMPLES"], re.M | re.S)
     ran = 0
     for command, wanted in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", "".join(blocks), re.M):

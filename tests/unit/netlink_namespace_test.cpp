@@ -16,6 +16,7 @@
 #include <string>
 
 #include "daemon/base/unique_fd.h"
+#include "netlink/address_watcher.h"
 #include "netlink/link_watcher.h"
 #include "netlink/links.h"
 #include "netlink/listeners.h"
@@ -153,6 +154,60 @@ TEST_F(NetlinkNamespace, AWatcherThatMissedTheEndOfLinksDoesNotHaveThem) {
   while (watcher->read()->any) {
   }
   EXPECT_EQ(watcher->links(), *dump_links());
+}
+
+const LinkAddresses* addresses_of(const AddressWatcher& watcher, const std::string& name) {
+  const auto found = watcher.table().find(::if_nametoindex(name.c_str()));
+  return found == watcher.table().end() ? nullptr : found->second.get();
+}
+
+TEST_F(NetlinkNamespace, AWatcherOfAddressesFollowsThem) {
+  run("ip link add rheo-nl0 type veth peer name rheo-nl1 && ip link set rheo-nl0 up addrgenmode none");
+  run("ip address add 192.0.2.7/24 dev rheo-nl0");
+  auto watcher = AddressWatcher::open();
+  ASSERT_TRUE(watcher) << watcher.error().what;
+  const LinkAddresses* now = addresses_of(*watcher, "rheo-nl0");
+  ASSERT_NE(now, nullptr);
+  EXPECT_EQ(now->own.size(), 1U);
+  EXPECT_EQ(now->own.begin()->prefix, 24);
+  EXPECT_TRUE(now->neighbours.empty());
+
+  const std::shared_ptr<const LinkAddresses> kept = watcher->table().at(::if_nametoindex("rheo-nl0"));
+  run("ip address add 2001:db8::7/64 dev rheo-nl0 nodad");
+  run("ip neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev rheo-nl0 nud stale");
+  ASSERT_TRUE(watcher->read());
+  now = addresses_of(*watcher, "rheo-nl0");
+  EXPECT_EQ(now->own.size(), 2U);
+  EXPECT_TRUE(now->own.rbegin()->ipv6);
+  ASSERT_EQ(now->neighbours.size(), 1U);
+  EXPECT_EQ(now->neighbours.begin()->second, (MacAddress{2, 0, 0, 0, 0, 9}));
+  EXPECT_EQ(kept->own.size(), 1U) << "what was published does not change";
+
+  run("ip neighbour delete 192.0.2.9 dev rheo-nl0 && ip address flush dev rheo-nl0");
+  ASSERT_TRUE(watcher->read());
+  EXPECT_EQ(addresses_of(*watcher, "rheo-nl0"), nullptr) << "nothing is there";
+  EXPECT_EQ(watcher->overruns(), 0U);
+}
+
+TEST_F(NetlinkNamespace, AWatcherOfAddressesThatMissedSomethingAsksAgain) {
+  run("ip link add rheo-nl0 type veth peer name rheo-nl1 && ip link set rheo-nl0 up addrgenmode none");
+  auto watcher = AddressWatcher::open();
+  ASSERT_TRUE(watcher) << watcher.error().what;
+  const int little = 30'000;
+  ASSERT_EQ(::setsockopt(watcher->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &little, sizeof little), 0);
+  std::string batch = "address add 192.0.2.7/24 dev rheo-nl0\\n";
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string address =
+        " 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + "/32 dev rheo-nl0\\n";
+    batch += "address add" + address + "address delete" + address;
+  }
+  run("printf '" + batch + "' | ip -batch -");
+  ASSERT_TRUE(watcher->read());
+  EXPECT_EQ(watcher->overruns(), 1U);
+  ASSERT_TRUE(watcher->read());
+  const LinkAddresses* now = addresses_of(*watcher, "rheo-nl0");
+  ASSERT_NE(now, nullptr);
+  EXPECT_EQ(now->own.size(), 1U) << "those that were deleted are not there";
 }
 
 struct Open {
