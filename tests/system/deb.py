@@ -97,7 +97,9 @@ def unit(scratch):
 def lintian(_):
     """In Debian's own words; every override has its reason beside it."""
     changes = next(HOST.glob("rheo_*.changes"))
-    text = said(["lintian", "--fail-on", "error,warning", "--pedantic", "--display-info", "--allow-root", changes])
+    # Whether an override is needed depends on the groff of the release.
+    text = said(["lintian", "--fail-on", "error,warning", "--suppress-tags", "mismatched-override", "--pedantic",
+                 "--display-info", "--allow-root", changes])
     found = [line for line in text.splitlines() if re.match(r"[EW]: ", line)]
     expect_equal(found, [], "lintian")
 
