@@ -139,7 +139,7 @@ BPF_INLINE void account_parsed(struct scratch *scratch, struct metered *m, __u32
 {
 	parse_finish(&scratch->work, &scratch->in, &scratch->packet);
 	if (scratch->packet.fragment)
-		resolve_fragment(&scratch->packet, m->counters, ifindex, mode);
+		resolve_fragment(&scratch->packet, m->counters, link_number(ifindex), mode);
 	m->in = &scratch->in;
 	m->packet = &scratch->packet;
 	m->frame = 0;

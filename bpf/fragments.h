@@ -24,7 +24,7 @@ BPF_INLINE void remember_first(const struct fragment_key *key, const struct pars
 
 /* Remembers a first fragment; makes a later one look like the first. */
 BPF_INLINE void resolve_fragment(struct parsed_packet *packet, struct cpu_counters *counters,
-				 __u32 ifindex, const __u32 mode)
+				 __u32 link, const __u32 mode)
 {
 	const __u64 now_ns = coarse_ns(counters, mode & METER_RT);
 	const int direction = packet->direction;
@@ -36,7 +36,7 @@ BPF_INLINE void resolve_fragment(struct parsed_packet *packet, struct cpu_counte
 	key.destination[0] = packet->word[direction ? 0 : 2];
 	key.destination[1] = packet->word[direction ? 1 : 3];
 	key.id = packet->fragment_id;
-	key.link = ifindex;
+	key.link = link;
 	key.tunnel_id = packet->key.tunnel_id;
 	key.protocol = packet->fragment_protocol;
 	key.kind = packet->key.kind;

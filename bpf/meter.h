@@ -192,10 +192,16 @@ BPF_INLINE int count_packet(const struct metered *m, const __u32 mode)
 	return counted;
 }
 
+/* flow_key.link of an interface in the namespace of this copy of the program. */
+BPF_INLINE __u32 link_number(__u32 ifindex)
+{
+	return (ifindex & 0xffffff) | (__u32)settings.netns_number << 24;
+}
+
 /* What is counted, and under which key. */
 BPF_INLINE void describe_count(struct metered *m, __u32 ifindex)
 {
-	const __u32 link = (ifindex & 0xffffff) | (__u32)settings.netns_number << 24;
+	const __u32 link = link_number(ifindex);
 
 	count_octets(m->in, m->packet, &m->octets);
 	m->word[0] = m->packet->word[0];

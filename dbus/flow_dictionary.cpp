@@ -34,7 +34,7 @@ bool is_mapped(const Address& address) {
 Dictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
   Dictionary flow;
   add(flow, "FlowId", hex(record.flow_id));
-  add(flow, "Interface", valid_utf8(link_name(links, record.link)));
+  add(flow, "Interface", valid_utf8(link_full_name(links, record.link)));
   add(flow, "InterfaceIndex", link_ifindex(record.link));
   add(flow, "Protocol", protocol_name(record.protocol));
   add(flow, "Source", address_text(record.source, record.ipv6));

@@ -33,6 +33,7 @@ class InterfaceObject final
  private:
   std::uint32_t Index() override { return status_.index; }
   std::string Name() override { return status_.name; }
+  std::string Netns() override { return status_.netns; }
   std::string Kind() override { return status_.kind; }
   std::string MacAddress() override;
   std::uint32_t Mtu() override { return status_.mtu; }

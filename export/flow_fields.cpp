@@ -33,6 +33,8 @@ constinit const std::array<FlowField, kFieldCount> kFlowFields = {{
     {"network.interface.name", string, "", "its name when the record was written, where it still has one"},
     {"network.interface.netns.id", integer, "",
      "number of the interface's network namespace; absent for rheod's own"},
+    {"network.interface.netns.name", string, "",
+     "its name in /run/netns when the record was written, where it still had one"},
     {"network.interface.others", strings, "",
      "names of interfaces that saw the same packets, which are not counted again"},
     {"network.vlan.id", integer, "", "VLAN of the outermost tag"},

@@ -52,6 +52,7 @@ enum class Field : std::uint8_t {
   interface_index,
   interface_name,
   interface_netns,
+  interface_netns_name,
   interface_others,
   vlan_id,
   inner_vlan_id,

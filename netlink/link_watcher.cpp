@@ -24,19 +24,30 @@ void apply(const LinkChange& change, LinkTable& links, LinkChanges& changes) {
   changes.any = true;
 }
 
+/// A socket belongs to the namespace that the thread is in which opens it.
+template <class T>
+Result<T> ask_inside(const Netns* netns, Result<T> (*ask)()) {
+  if (netns == nullptr) return ask();
+  Result<T> answer = failure("");
+  if (auto entered = netns->run([&] { answer = ask(); }); !entered) return forward(std::move(entered));
+  return answer;
+}
+
+Result<EventSocket> join_links() { return EventSocket::join(NETLINK_ROUTE, {RTNLGRP_LINK}); }
+
 }  // namespace
 
-Result<LinkWatcher> LinkWatcher::open() {
-  auto events = EventSocket::join(NETLINK_ROUTE, {RTNLGRP_LINK});
+Result<LinkWatcher> LinkWatcher::open(std::shared_ptr<const Netns> netns) {
+  auto events = ask_inside(netns.get(), join_links);
   if (!events) return forward(std::move(events), "watch links");
-  LinkWatcher watcher(*std::move(events));
+  LinkWatcher watcher(*std::move(events), std::move(netns));
   if (auto synced = watcher.resync(); !synced) return forward(std::move(synced));
   return watcher;
 }
 
 Status LinkWatcher::resync() {
   out_of_step_ = true;
-  auto links = dump_links();
+  auto links = ask_inside(netns_.get(), dump_links);
   if (!links) return forward(std::move(links));
   links_ = *std::move(links);
   out_of_step_ = false;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// LinkWatcher: all links of the network namespace it was opened in, kept up to date by the kernel's messages.
-// One thread's.
+// LinkWatcher: all links of one network namespace, kept up to date by the kernel's messages. One thread's,
+// which need not be in that namespace.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <set>
+#include <utility>
 
+#include "daemon/base/netns.h"
 #include "daemon/base/result.h"
 #include "daemon/model/link.h"
 #include "netlink/event_socket.h"
@@ -24,7 +27,8 @@ struct LinkChanges {
 class LinkWatcher {
  public:
   /// Listens first and asks then: a change in between is seen twice, never missed.
-  static Result<LinkWatcher> open();
+  /// Without `netns`, the links of the calling thread's namespace.
+  static Result<LinkWatcher> open(std::shared_ptr<const Netns> netns = nullptr);
 
   int fd() const { return events_.fd(); }  // readable when something has changed
   const LinkTable& links() const { return links_; }
@@ -35,10 +39,12 @@ class LinkWatcher {
   Result<LinkChanges> read();
 
  private:
-  explicit LinkWatcher(EventSocket events) : events_(std::move(events)) {}
+  LinkWatcher(EventSocket events, std::shared_ptr<const Netns> netns)
+      : events_(std::move(events)), netns_(std::move(netns)) {}
   Status resync();
 
   EventSocket events_;
+  std::shared_ptr<const Netns> netns_;
   LinkTable links_;
   std::uint64_t overruns_ = 0;
   bool out_of_step_ = false;

@@ -27,17 +27,18 @@ std::vector<InterfaceStatus> interfaces(const LinkTable& links, const AddressTab
   std::vector<InterfaceStatus> found;
   const std::uint64_t now_ns = monotonic_ns();
   for (const LinkFollower::Followed& entry : followed) {
-    const auto link = links.find(entry.ifindex);
+    const auto link = links.find(entry.link);
     if (link == links.end() || link->second.gone) continue;
-    InterfaceStatus status{.index = entry.ifindex,
+    InterfaceStatus status{.index = entry.link,
                            // The kernel's names are bytes, the bus takes UTF-8 only.
-                           .name = valid_utf8(link->second.name),
+                           .name = valid_utf8(full_name(link->second)),
+                           .netns = valid_utf8(link->second.netns_name),
                            .kind = link->second.kind,
                            .mac = link->second.mac,
                            .mtu = link->second.mtu,
                            .addresses = {},
                            .failure = valid_utf8(entry.failure)};
-    if (const auto found_addresses = addresses.find(entry.ifindex); found_addresses != addresses.end())
+    if (const auto found_addresses = addresses.find(entry.link); found_addresses != addresses.end())
       status.addresses = found_addresses->second;
     if (!status.metered())
       status.next_attempt_at_ns = realtime_ns() + std::max(entry.next_attempt_ns, now_ns) - now_ns;

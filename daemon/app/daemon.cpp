@@ -19,6 +19,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/config/load_config.h"
+#include "daemon/config/toml_tree.h"
 #include "netlink/links.h"
 #include "netlink/listeners.h"
 
@@ -76,6 +77,15 @@ int on_settle(sd_event_source* source, std::uint64_t /*usec*/, void* daemon) {
   if (!static_cast<Daemon*>(daemon)->settle()) return 0;
   ::sd_event_source_set_time_relative(source, kSettleUsec);
   return ::sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/// The settings mean a name in every network namespace.
+Status can_persist(const std::string& name, bool persist) {
+  if (!persist || name.find('/') == std::string::npos) return Done{};
+  return failure(
+      "interface " + printable(name) +
+      ": the settings do not name an interface of one network namespace; nothing is changed, without "
+      "--persist it is until the next start");
 }
 
 const char* hook_text(const Datapath& datapath) { return datapath.hook() == Hook::tcx ? "tcx" : "clsact"; }
@@ -242,6 +252,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
 }
 
 Status Daemon::attach_interface(const std::string& name, bool persist) {
+  if (auto possible = can_persist(name, persist); !possible) return possible;
   Status changed = interfaces_->attach_by_name(name);
   if (!persist) return changed;
   if (!changed && changed.error().code != std::errc::already_connected) return changed;
@@ -249,6 +260,7 @@ Status Daemon::attach_interface(const std::string& name, bool persist) {
 }
 
 Status Daemon::detach_interface(const std::string& name, bool persist) {
+  if (auto possible = can_persist(name, persist); !possible) return possible;
   Status changed = interfaces_->detach_by_name(name);
   if (!persist) return changed;
   if (!changed && changed.error().code != std::errc::not_connected) return changed;
@@ -262,7 +274,7 @@ Status Daemon::persist_interfaces(const std::string& name,
     return failure(changed_only + ": rheod was started with --interface, which comes before the settings");
   const auto links = links_.get();
   const auto link = std::ranges::find_if(
-      *links, [&](const auto& entry) { return entry.second.name == name && !entry.second.gone; });
+      *links, [&](const auto& entry) { return full_name(entry.second) == name && !entry.second.gone; });
   if (link == links->end())
     return failure(changed_only + ": it is gone", std::errc::no_such_file_or_directory);
   auto wanted = change(config_.interfaces, link->second);

@@ -89,7 +89,8 @@ void Daemon::apply(Config wanted, InterfaceChooser chooser) {
   Config before = std::exchange(config_, std::move(wanted));
   if (config_.daemon.log_level != before.daemon.log_level)
     log::set_threshold(threshold_of(config_.daemon.log_level));
-  if (config_.interfaces != before.interfaces) interfaces_->follow(std::move(chooser));
+  if (config_.interfaces != before.interfaces)
+    interfaces_->follow(std::move(chooser), config_.interfaces.netns);
   if (config_.flow != before.flow || config_.datapath != before.datapath ||
       wants_live_table() != live_.has_value())
     collector_->change(collector_rules());

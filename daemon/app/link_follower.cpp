@@ -2,7 +2,6 @@
 #include "daemon/app/link_follower.h"
 
 #include <fmt/ranges.h>
-#include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -39,7 +38,9 @@ bool same_place(const LinkTarget& a, const LinkTarget& b) {
 }  // namespace
 
 LinkFollower::LinkFollower(InterfaceChooser chooser, LinkWatcher watcher, Snapshot<LinkTable>& links)
-    : chooser_(std::move(chooser)), watcher_(std::move(watcher)), links_(links) {}
+    : chooser_(std::move(chooser)), links_(links) {
+  spaces_.emplace(std::uint8_t{0}, Space{.name = "", .watcher = std::move(watcher)});
+}
 
 Result<std::unique_ptr<LinkFollower>> LinkFollower::open(const InterfacesConfig& config,
                                                          Snapshot<LinkTable>& links) {
@@ -49,6 +50,7 @@ Result<std::unique_ptr<LinkFollower>> LinkFollower::open(const InterfacesConfig&
   if (!watcher) return forward(std::move(watcher));
   std::unique_ptr<LinkFollower> follower(new LinkFollower(*std::move(chooser), *std::move(watcher), links));
   if (auto opened = follower->open_epoll(); !opened) return forward(std::move(opened), "watch links");
+  if (auto followed = follower->netns_.follow(config.netns); !followed) return forward(std::move(followed));
   follower->choose();
   follower->publish();
   return follower;
@@ -58,15 +60,19 @@ Status LinkFollower::open_epoll() {
   timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   if (!timer_ || !epoll_) return errno_error("epoll");
-  for (const int fd : {timer_.get(), watcher_.fd()}) {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno_error("epoll");
-  }
+  if (auto waiting = wait_for(timer_.get()); !waiting) return waiting;
+  return wait_for(spaces_.at(0).watcher.fd());
+}
+
+Status LinkFollower::wait_for(int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno_error("epoll");
   return Done{};
 }
 
 Status LinkFollower::start(Datapath& datapath) {
   datapath_ = &datapath;
+  look_at_namespaces();
   act(UINT64_MAX);
   now_metered_.clear();  // the daemon says so itself
   if (forbidden_) return failure(refused_.begin()->second.reason, std::errc::operation_not_permitted);
@@ -78,149 +84,127 @@ void LinkFollower::work() {
   std::uint64_t expirations = 0;
   while (::read(timer_.get(), &expirations, sizeof expirations) > 0) {
   }
+  if (datapath_ != nullptr) look_at_namespaces();
   read_changes();
   const bool more = datapath_ != nullptr && act(monotonic_ns() + kWorkNs);
   if (!more) report_changes();
   arm(more);
 }
 
-void LinkFollower::follow(InterfaceChooser chooser) {
+void LinkFollower::follow(InterfaceChooser chooser, const std::vector<std::string>& netns) {
   chooser_ = std::move(chooser);
+  if (auto followed = netns_.follow(netns); !followed) log::warning("{}", followed.error().what);
   choose();
   work();
 }
 
 void LinkFollower::read_changes() {
-  const LinkTable before = watcher_.links();
-  const auto changes = watcher_.read();
-  if (!changes) {
-    if (!std::exchange(watch_failing_, true))
+  bool changed = false;
+  bool failing = false;
+  for (auto& [number, space] : spaces_) {
+    const auto read = read_changes_of(number, space);
+    changed = changed || read.value_or(false);
+    failing = failing || !read;
+    if (!read && !std::exchange(watch_failing_, true))
       log::write(log::Priority::error, log::kInterfacesUnseen,
-                 changes.error().what + "; changes of interfaces are not seen, trying again",
-                 {log::errno_field(changes.error())});
-    return;
+                 read.error().what + "; changes of interfaces are not seen, trying again",
+                 {log::errno_field(read.error())});
   }
-  if (std::exchange(watch_failing_, false))
+  if (!failing && std::exchange(watch_failing_, false))
     log::write(log::Priority::notice, log::kInterfacesSeen, "changes of interfaces are seen again");
-  if (!changes->any) return;
-  if (changes->resynced)
-    for (auto& [index, attached] : attached_) attached.sure = false;
-  for (const std::uint32_t index : changes->gone) forget(index);
-  remember_gone(before);
+  if (!changed) return;
   choose();
   publish();
 }
 
-void LinkFollower::forget(std::uint32_t ifindex) {
-  refused_.erase(ifindex);
-  const auto found = attached_.find(ifindex);
+/// True: something has.
+Result<bool> LinkFollower::read_changes_of(std::uint8_t number, Space& space) {
+  const LinkTable before = space.watcher.links();
+  const auto changes = space.watcher.read();
+  if (!changes) return std::unexpected(changes.error());
+  if (!changes->any) return false;
+  if (changes->resynced)
+    for (auto& [id, attached] : attached_)
+      if (id.netns == number) attached.sure = false;
+  for (const std::uint32_t ifindex : changes->gone) forget({.netns = number, .ifindex = ifindex});
+  remember_gone(number, space, before);
+  return true;
+}
+
+void LinkFollower::forget(LinkId id) {
+  refused_.erase(id);
+  const auto found = attached_.find(id);
   if (found == attached_.end()) return;
-  if (datapath_ != nullptr) datapath_->forget(ifindex);
+  if (datapath_ != nullptr) datapath_->forget(id);
   ++counters_.detached;
   no_longer_.push_back(found->second.target.name);
   attached_.erase(found);
 }
 
-void LinkFollower::remember_gone(const LinkTable& before) {
+/// As published: with the name of its namespace.
+LinkTable LinkFollower::current() const {
+  LinkTable table;
+  for (const auto& [number, space] : spaces_) {
+    for (const auto& [ifindex, link] : space.watcher.links()) {
+      Link& published = table[link_number({.netns = number, .ifindex = ifindex})] = link;
+      published.netns = number;
+      published.netns_name = space.name;
+    }
+  }
+  return table;
+}
+
+void LinkFollower::remember_gone(std::uint8_t number, const Space& space, const LinkTable& before) {
   const std::uint64_t now_ns = monotonic_ns();
-  for (const auto& [index, link] : before)
-    if (!watcher_.links().contains(index)) gone_[index] = {link, now_ns};
-  std::erase_if(gone_, [&](const auto& entry) {
-    return watcher_.links().contains(entry.first) || now_ns - entry.second.at_ns > kKeepGoneNs;
-  });
-  while (gone_.size() > kMostGone) gone_.erase(gone_.begin());
+  for (const auto& [ifindex, link] : before) {
+    if (space.watcher.links().contains(ifindex)) continue;
+    Gone& gone = gone_[link_number({.netns = number, .ifindex = ifindex})] = {link, now_ns};
+    gone.link.netns = number;
+    gone.link.netns_name = space.name;
+  }
 }
 
 void LinkFollower::publish() {
-  LinkTable table = watcher_.links();
-  for (const auto& [index, gone] : gone_) table.emplace(index, gone.link).first->second.gone = true;
+  LinkTable table = current();
+  const std::uint64_t now_ns = monotonic_ns();
+  std::erase_if(gone_, [&](const auto& entry) {
+    return table.contains(entry.first) || now_ns - entry.second.at_ns > kKeepGoneNs;
+  });
+  while (gone_.size() > kMostGone) gone_.erase(gone_.begin());
+  for (const auto& [number, gone] : gone_) table.emplace(number, gone.link).first->second.gone = true;
   links_.publish(std::move(table));
 }
 
 void LinkFollower::choose() {
-  const LinkTable& links = watcher_.links();
   wanted_.clear();
-  for (const auto& [index, wanted] : chooser_.choose(links))
-    wanted_[index] = target_of(links.at(index), wanted);
+  for (const auto& [number, space] : spaces_) {
+    for (const auto& [ifindex, wanted] : chooser_.choose(space.watcher.links())) {
+      const LinkId id{.netns = number, .ifindex = ifindex};
+      wanted_[id] = target_of(id, wanted);
+    }
+  }
   for (const auto& [name, attach] : by_name_) choose_by_name(name, attach);
   std::erase_if(refused_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
 
   std::set<std::string> complaints;
-  for (std::string& complaint : chooser_.complaints(links)) {
+  for (std::string& complaint : chooser_.complaints(current())) {
     if (!complaints_.contains(complaint)) log::warning("{}", complaint);
     complaints.insert(std::move(complaint));
   }
   complaints_ = std::move(complaints);
 }
 
-void LinkFollower::choose_by_name(const std::string& name, bool attach) {
-  const auto index = index_of(name);
-  if (!index) return;
-  const Link& link = watcher_.links().at(*index);
-  if (!attach)
-    wanted_.erase(*index);
-  else if (link.layer != LinkLayer::unsupported)
-    wanted_[*index] = target_of(link, chooser_.directions_of(link));
-}
-
-LinkTarget LinkFollower::target_of(const Link& link, InterfaceChooser::Wanted directions) const {
-  return {.ifindex = link.index,
-          .name = link.name,
-          .layer = link.layer,
-          .ingress = directions.ingress,
-          .egress = directions.egress};
-}
-
-Result<std::uint32_t> LinkFollower::index_of(const std::string& name) const {
-  if (name.empty() || name.size() >= IF_NAMESIZE)
-    return failure("interface: a name has 1 to 15 bytes", std::errc::no_such_file_or_directory);
-  for (const auto& [index, link] : watcher_.links())
-    if (link.name == name) return index;
-  return failure("interface " + name + ": there is none of this name", std::errc::no_such_file_or_directory);
-}
-
-Status LinkFollower::attach_by_name(const std::string& name) {
-  work();  // what the caller has just made may wait to be read
-  const auto index = index_of(name);
-  if (!index) return std::unexpected(index.error());
-  if (attached_.contains(*index))
-    return failure("interface " + name + ": it is metered already", std::errc::already_connected);
-  const Link& link = watcher_.links().at(*index);
-  const LinkTarget target = target_of(link, chooser_.directions_of(link));
-  if (auto done = datapath_->attach(target); !done) return failure(done.error().what, std::errc::io_error);
-  by_name_[name] = true;
-  attached(target);
-  choose();
-  report_changes();
-  arm(true);  // work() may have left something
-  return Done{};
-}
-
-Status LinkFollower::detach_by_name(const std::string& name) {
-  work();
-  const auto index = index_of(name);
-  if (!index) return std::unexpected(index.error());
-  if (!attached_.contains(*index) && !wanted_.contains(*index))
-    return failure("interface " + name + ": it is not metered", std::errc::not_connected);
-  by_name_[name] = false;
-  choose();
-  detach_others(UINT64_MAX);
-  report_changes();
-  arm(true);  // work() may have left something
-  return Done{};
-}
-
 /// True: some is left to do at once.
 bool LinkFollower::act(std::uint64_t until_ns) {
   detach_others(until_ns);
-  for (const auto& [index, target] : wanted_) {
+  for (const auto& [id, target] : wanted_) {
     const std::uint64_t now_ns = monotonic_ns();
     if (now_ns > until_ns) return true;
-    if (const auto found = attached_.find(index); found != attached_.end()) {
+    if (const auto found = attached_.find(id); found != attached_.end()) {
       found->second.target.name = target.name;
       if (found->second.sure && same_place(found->second.target, target)) continue;
     }
-    if (const auto found = refused_.find(index); found != refused_.end() && found->second.next_ns > now_ns)
+    if (const auto found = refused_.find(id); found != refused_.end() && found->second.next_ns > now_ns)
       continue;
     attach(target);
     if (forbidden_) return false;
@@ -246,13 +230,13 @@ void LinkFollower::detach_others(std::uint64_t until_ns) {
 }
 
 void LinkFollower::attach(const LinkTarget& target) {
-  const bool was_attached = attached_.contains(target.ifindex);
+  const bool was_attached = attached_.contains(target.id());
   const auto done = datapath_->attach(target);
   if (!done) {
     if (was_attached) {
       ++counters_.detached;
       no_longer_.push_back(target.name);
-      attached_.erase(target.ifindex);
+      attached_.erase(target.id());
     }
     refused(target, done.error());
     return;
@@ -261,9 +245,9 @@ void LinkFollower::attach(const LinkTarget& target) {
 }
 
 void LinkFollower::attached(const LinkTarget& target) {
-  const bool was_attached = attached_.contains(target.ifindex);
-  refused_.erase(target.ifindex);
-  attached_[target.ifindex] = {.target = target, .sure = true};
+  const bool was_attached = attached_.contains(target.id());
+  refused_.erase(target.id());
+  attached_[target.id()] = {.target = target, .sure = true};
   if (was_attached) return;
   ++counters_.attached;
   now_metered_.push_back(target.name);
@@ -271,7 +255,7 @@ void LinkFollower::attached(const LinkTarget& target) {
 
 void LinkFollower::refused(const LinkTarget& target, const Error& error) {
   ++counters_.attach_failures;
-  Refused& entry = refused_[target.ifindex];
+  Refused& entry = refused_[target.id()];
   const bool said = entry.reason == error.what;
   entry.reason = error.what;
   entry.delay_ns = entry.delay_ns == 0 ? kFirstDelayNs : std::min(2 * entry.delay_ns, kLongestDelayNs);
@@ -300,11 +284,15 @@ void LinkFollower::report_changes() {
 void LinkFollower::arm(bool more) {
   std::uint64_t delay_ns = more ? 1 : 0;
   const std::uint64_t now_ns = monotonic_ns();
-  for (const auto& [index, entry] : refused_) {
+  for (const auto& [id, entry] : refused_) {
     const std::uint64_t left_ns = entry.next_ns > now_ns ? entry.next_ns - now_ns : 1;
     delay_ns = delay_ns == 0 ? left_ns : std::min(delay_ns, left_ns);
   }
   if (watch_failing_ && delay_ns == 0) delay_ns = kFirstDelayNs;
+  if (const std::uint64_t next_ns = netns_.next_look_ns(); next_ns != 0) {
+    const std::uint64_t left_ns = next_ns > now_ns ? next_ns - now_ns : 1;
+    delay_ns = delay_ns == 0 ? left_ns : std::min(delay_ns, left_ns);
+  }
   itimerspec time{};
   time.it_value.tv_sec = static_cast<time_t>(delay_ns / kNanosecondsPerSecond);
   time.it_value.tv_nsec = static_cast<long>(delay_ns % kNanosecondsPerSecond);
@@ -313,17 +301,18 @@ void LinkFollower::arm(bool more) {
 
 std::vector<LinkFollower::Followed> LinkFollower::followed() const {
   std::map<std::uint32_t, Followed> found;
-  for (const auto& [index, entry] : refused_)
-    found[index] = {.ifindex = index, .failure = entry.reason, .next_attempt_ns = entry.next_ns};
-  for (const auto& [index, attached] : attached_) found[index] = {.ifindex = index};
+  for (const auto& [id, entry] : refused_)
+    found[link_number(id)] = {
+        .link = link_number(id), .failure = entry.reason, .next_attempt_ns = entry.next_ns};
+  for (const auto& [id, attached] : attached_) found[link_number(id)] = {.link = link_number(id)};
   std::vector<Followed> followed;
-  for (auto& [index, entry] : found) followed.push_back(std::move(entry));
+  for (auto& [number, entry] : found) followed.push_back(std::move(entry));
   return followed;
 }
 
 std::vector<std::string> LinkFollower::metered() const {
   std::vector<std::string> names;
-  for (const auto& [index, attached] : attached_) names.push_back(attached.target.name);
+  for (const auto& [id, attached] : attached_) names.push_back(attached.target.name);
   return names;
 }
 
@@ -331,7 +320,8 @@ LinkCounters LinkFollower::counters() const {
   LinkCounters counters = counters_;
   counters.metered = attached_.size();
   counters.failing = refused_.size();
-  counters.watch_overruns = watcher_.overruns();
+  counters.watch_overruns = overruns_before_;
+  for (const auto& [number, space] : spaces_) counters.watch_overruns += space.watcher.overruns();
   return counters;
 }
 

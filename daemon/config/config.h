@@ -38,6 +38,7 @@ struct InterfacesConfig {
   std::vector<std::string> include = {"*"};
   std::vector<std::string> exclude = {};
   std::map<std::string, DirectionChoice> direction = {};  // by pattern; the longest that matches holds
+  std::vector<std::string> netns = {};                    // names in /run/netns, "auto": all
   friend bool operator==(const InterfacesConfig&, const InterfacesConfig&) = default;
 };
 

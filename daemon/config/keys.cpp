@@ -159,6 +159,11 @@ auto globs(std::vector<std::string> S::* member, std::size_t least) {
 }
 
 template <class S>
+auto namespaces(std::vector<std::string> S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_namespaces(value, section.*member); };
+}
+
+template <class S>
 auto directions(std::map<std::string, DirectionChoice> S::* member) {
   return [=](const TomlValue& value, S& section) {
     return read_directions(value, kDirections, section.*member);
@@ -208,6 +213,7 @@ const Keys<InterfacesConfig>& interfaces_keys() {
       {"include", globs(&InterfacesConfig::include, 1)},
       {"exclude", globs(&InterfacesConfig::exclude, 0)},
       {"direction", directions(&InterfacesConfig::direction)},
+      {"netns", namespaces(&InterfacesConfig::netns)},
   };
   return keys;
 }

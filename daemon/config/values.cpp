@@ -300,6 +300,31 @@ Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::str
   return std::nullopt;
 }
 
+Fault read_namespaces(const TomlValue& value, std::vector<std::string>& setting) {
+  constexpr std::size_t kMaxNamespaces = 255;  // that have a number
+  const std::string allowed = fmt::format(
+      "\"auto\", or up to {} names in /run/netns of 1 to {} bytes without \"/\", such as [\"blue\"]",
+      kMaxNamespaces, NAME_MAX);
+  std::vector<std::string> names;
+  if (const auto* text = as<std::string>(value)) {
+    if (*text != "auto") return "not \"auto\" and not an array; allowed: " + allowed;
+    names.push_back(*text);
+  } else if (const auto* array = as<TomlArray>(value)) {
+    if (array->size() > kMaxNamespaces) return fmt::format("{} entries; allowed: {}", array->size(), allowed);
+    for (const TomlValue& item : *array) {
+      const auto* name = as<std::string>(item);
+      if (name == nullptr || name->empty() || name->size() > NAME_MAX || *name == "." || *name == ".." ||
+          name->find('/') != std::string::npos || name->find('\0') != std::string::npos)
+        return fmt::format("{} is not a network namespace's name; allowed: {}", item.text(), allowed);
+      if (std::find(names.begin(), names.end(), *name) == names.end()) names.push_back(*name);
+    }
+  } else {
+    return "not \"auto\" and not an array; allowed: " + allowed;
+  }
+  setting = std::move(names);
+  return std::nullopt;
+}
+
 Fault read_directions(const TomlValue& value, std::span<const std::string_view> words,
                       std::map<std::string, DirectionChoice>& setting) {
   const std::string allowed =

@@ -80,6 +80,9 @@ Fault read_names(const TomlValue& value, std::vector<std::string>& setting);
 /// `least` to 256 patterns of interfaces, each of 1 to 64 bytes.
 Fault read_globs(const TomlValue& value, std::size_t least, std::vector<std::string>& setting);
 
+/// "auto", or up to 255 names of network namespaces: files' names of at most 255 bytes.
+Fault read_namespaces(const TomlValue& value, std::vector<std::string>& setting);
+
 /// A table of up to 256 such patterns, each with one of `words`, in the order of their enumerators.
 Fault read_directions(const TomlValue& value, std::span<const std::string_view> words,
                       std::map<std::string, DirectionChoice>& setting);

@@ -24,8 +24,8 @@ void for_each_interface(Visit&& visit) {
 
 }  // namespace
 
-Attachments::Attachments(const AttachOptions& options, const PinDirectory& pins)
-    : options_(options), pins_(&pins) {
+Attachments::Attachments(const AttachOptions& options, const PinDirectory& pins, Namespaces& spaces)
+    : options_(options), pins_(&pins), spaces_(&spaces) {
   inherit_links();
   inherit_qdiscs();
 }
@@ -39,7 +39,9 @@ void Attachments::inherit_links() {
     const auto place = place_of_link_pin(name);
     if (!place) continue;
     auto link = pins_->get(name);
-    if (link && tcx_ifindex(link->get(), place->direction) == place->ifindex) {
+    // Those of other namespaces are looked at again when their namespace is known: attach_link().
+    const auto number = place->netns == 0 ? tcx_ifindex : tcx_ifindex_anywhere;
+    if (link && number(link->get(), place->direction) == place->ifindex) {
       inherited_.emplace(*place, *std::move(link));
       continue;
     }
@@ -51,14 +53,25 @@ void Attachments::inherit_links() {
 
 void Attachments::inherit_qdiscs() {
   for (const std::string& name : pins_->names_beginning_with(kQdiscMarkPrefix))
-    if (const auto ifindex = ifindex_of_qdisc_mark(name)) qdiscs_.insert(*ifindex);
+    if (const auto link = link_of_qdisc_mark(name)) qdiscs_.insert(*link);
+}
+
+bool Attachments::is_in_place(const Place& place, int link_fd) const {
+  return tcx_ifindex(link_fd, place.direction) == place.ifindex;
 }
 
 Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs) {
+  Status attached = Done{};
+  auto entered = spaces_->run(target.netns, [&] { attached = attach_here(target, programs); });
+  if (!entered) return forward(std::move(entered), "attach " + target.name);
+  return attached;
+}
+
+Status Attachments::attach_here(const LinkTarget& target, const ProgramFds& programs) {
   char name[IF_NAMESIZE];
   if (::if_indextoname(target.ifindex, name) == nullptr) return errno_error("attach " + target.name, ENODEV);
   for (const Direction direction : kDirections) {
-    const Place place{target.ifindex, direction};
+    const Place place{target.ifindex, direction, target.netns};
     const bool ingress = direction == Direction::ingress;
     if (!(ingress ? target.ingress : target.egress)) {
       detach_place(place);
@@ -67,7 +80,7 @@ Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs)
     const int program = ingress ? programs.ingress : programs.egress;
     auto attached = options_.hook == Hook::tcx ? attach_link(place, program) : attach_filter(place, program);
     if (attached) continue;
-    detach(target.ifindex);
+    detach_here(target.id());
     return forward(std::move(attached), fmt::format("attach {} {}", target.name, direction_name(direction)));
   }
   return Done{};
@@ -77,6 +90,9 @@ Status Attachments::attach_link(const Place& place, int program_fd) {
   // First the filter of a process that had no TCX: a moment uncounted is better than one counted twice.
   detach_clsact(place.ifindex, place.direction);
   if (!inherited_order_) drop(inherited_, place);  // a link cannot change its place: likewise a moment
+  if (const auto found = inherited_.find(place);
+      found != inherited_.end() && !is_in_place(place, found->second.get()))
+    drop(inherited_, place);
   if (auto node = inherited_.extract(place); !node.empty()) links_.insert(std::move(node));
   if (const auto found = links_.find(place); found != links_.end()) {
     if (update_tcx(found->second.get(), program_fd)) {
@@ -98,7 +114,7 @@ Status Attachments::attach_link(const Place& place, int program_fd) {
 
 Status Attachments::attach_filter(const Place& place, int program_fd) {
   drop(inherited_, place);
-  if (auto made = need_qdisc(place.ifindex); !made) return made;
+  if (auto made = need_qdisc(place.link()); !made) return made;
   if (auto attached = attach_clsact(program_fd, place.ifindex, place.direction, options_.tc_priority);
       !attached)
     return attached;
@@ -107,16 +123,16 @@ Status Attachments::attach_filter(const Place& place, int program_fd) {
   return Done{};
 }
 
-Status Attachments::need_qdisc(std::uint32_t ifindex) {
+Status Attachments::need_qdisc(LinkId link) {
   const bool new_mark =
-      pins_->mark(qdisc_mark(ifindex));  // before it is made, so that a kill leaves none unmarked
+      pins_->mark(qdisc_mark(link));  // before it is made, so that a kill leaves none unmarked
   RHEO_FAULT_POINT("qdisc-marked");
-  auto made = create_clsact_qdisc(ifindex);
+  auto made = create_clsact_qdisc(link.ifindex);
   RHEO_FAULT_POINT("qdisc-made");
   if (made && *made)
-    qdiscs_.insert(ifindex);
+    qdiscs_.insert(link);
   else if (new_mark)
-    pins_->unmark(qdisc_mark(ifindex));
+    pins_->unmark(qdisc_mark(link));
   return made ? Status(Done{}) : forward(std::move(made));
 }
 
@@ -139,29 +155,69 @@ void Attachments::detach_place(const Place& place) {
   }
 }
 
-void Attachments::detach(std::uint32_t ifindex) {
-  for (const Direction direction : kDirections) detach_place({ifindex, direction});
-  drop_qdisc_if_unused(ifindex);
+void Attachments::detach(LinkId link) {
+  if (!spaces_->run(link.netns, [&] { detach_here(link); })) drop_without_entering(link);
 }
 
-void Attachments::forget(std::uint32_t ifindex) {
+void Attachments::detach_here(LinkId link) {
+  for (const Direction direction : kDirections) detach_place({link.ifindex, direction, link.netns});
+  drop_qdisc_if_unused(link);
+}
+
+/// Filters and qdiscs of a namespace that cannot be entered are out of reach.
+void Attachments::drop_without_entering(LinkId link) {
+  for (const Direction direction : kDirections) {
+    const Place place{link.ifindex, direction, link.netns};
+    drop(links_, place);
+    drop(inherited_, place);
+    filters_.erase(place);
+  }
+  if (qdiscs_.erase(link) > 0) pins_->unmark(qdisc_mark(link));
+}
+
+void Attachments::forget(LinkId link) {
+  if (!spaces_->run(link.netns, [&] { forget_here(link); })) drop_without_entering(link);
+}
+
+void Attachments::forget_here(LinkId link) {
   bool ours_is_there = false;
   for (const Direction direction : kDirections) {
-    const Place place{ifindex, direction};
+    const Place place{link.ifindex, direction, link.netns};
     drop(links_, place);
     drop(inherited_, place);
     // Attached by number to the one that has it now, before we learnt that it is another.
-    if (filters_.erase(place) > 0 && detach_clsact(ifindex, direction)) ours_is_there = true;
+    if (filters_.erase(place) > 0 && detach_clsact(link.ifindex, direction)) ours_is_there = true;
   }
-  if (ours_is_there) return drop_qdisc_if_unused(ifindex);
-  if (qdiscs_.erase(ifindex) > 0) pins_->unmark(qdisc_mark(ifindex));
+  if (ours_is_there) return drop_qdisc_if_unused(link);
+  if (qdiscs_.erase(link) > 0) pins_->unmark(qdisc_mark(link));
+}
+
+void Attachments::detach_namespace(std::uint8_t number) {
+  std::set<LinkId> there;
+  for (const Links* links : {&links_, &inherited_})
+    for (const auto& [place, fd] : *links) there.insert(place.link());
+  for (const Place& place : filters_) there.insert(place.link());
+  there.insert(qdiscs_.begin(), qdiscs_.end());
+  for (const LinkId link : there)
+    if (link.netns == number) detach(link);
 }
 
 void Attachments::detach_unwanted() {
   while (!inherited_.empty()) drop(inherited_, inherited_.begin()->first);
   note_order();
-  drop_filters_not_ours_now();
-  for (const std::uint32_t ifindex : std::set(qdiscs_)) drop_qdisc_if_unused(ifindex);
+  const std::vector<std::uint8_t> no_longer_wanted = spaces_->open_marked();
+  for (const std::uint8_t number : spaces_->numbers()) {
+    // Where it cannot be entered, its filters are out of reach.
+    [[maybe_unused]] const Status entered = spaces_->run(number, [&] {
+      drop_filters_not_ours_now(number);
+      for (const LinkId link : std::set(qdiscs_))
+        if (link.netns == number) drop_qdisc_if_unused(link);
+    });
+  }
+  for (const std::uint8_t number : no_longer_wanted) spaces_->close(number);
+  const std::vector<std::uint8_t> open = spaces_->numbers();
+  for (const LinkId link : std::set(qdiscs_))
+    if (std::ranges::find(open, link.netns) == open.end()) drop_without_entering(link);
 }
 
 /// Only now that no link of another order is left: a process killed before this has them replaced by the
@@ -179,22 +235,23 @@ void Attachments::detach_all() {
   filters_.clear();
   detach_unwanted();
   pins_->unmark(kOrderLastMark);
+  for (const std::uint8_t number : spaces_->numbers()) spaces_->close(number);
 }
 
-void Attachments::drop_filters_not_ours_now() {
-  for_each_interface([this](std::uint32_t ifindex, const char* /*name*/) {
+void Attachments::drop_filters_not_ours_now(std::uint8_t netns) {
+  for_each_interface([this, netns](std::uint32_t ifindex, const char* /*name*/) {
     for (const Direction direction : kDirections)
-      if (!filters_.contains({ifindex, direction}) && detach_clsact(ifindex, direction))
+      if (!filters_.contains({ifindex, direction, netns}) && detach_clsact(ifindex, direction))
         RHEO_FAULT_POINT("filter-dropped");
   });
 }
 
-void Attachments::drop_qdisc_if_unused(std::uint32_t ifindex) {
-  if (holds_filters(ifindex)) return;
-  if (qdiscs_.erase(ifindex) == 0) return;
-  remove_empty_clsact_qdisc(ifindex);
+void Attachments::drop_qdisc_if_unused(LinkId link) {
+  if (holds_filters(link)) return;
+  if (qdiscs_.erase(link) == 0) return;
+  remove_empty_clsact_qdisc(link.ifindex);
   RHEO_FAULT_POINT("qdisc-removed");
-  pins_->unmark(qdisc_mark(ifindex));
+  pins_->unmark(qdisc_mark(link));
 }
 
 std::vector<Place> Attachments::stale_links() const {
@@ -217,41 +274,59 @@ void Attachments::drop_stale_links() {
 
 std::vector<Orphan> Attachments::orphaned_filters() const {
   std::vector<Orphan> found;
-  for_each_interface([&](std::uint32_t ifindex, const char* name) {
-    for (const Direction direction : kDirections) {
-      if (!filters_.contains({ifindex, direction}) && has_our_filter(ifindex, direction))
-        found.push_back({"filter", fmt::format("{} {}", name, direction_name(direction)),
-                         "a clsact filter of rheo's name and handle that this rheod did not attach"});
-    }
-  });
+  const auto look = [&](std::uint8_t netns) {
+    const std::string space = netns == 0 ? "" : spaces_->name(netns) + "/";
+    for_each_interface([&](std::uint32_t ifindex, const char* name) {
+      for (const Direction direction : kDirections) {
+        if (!filters_.contains({ifindex, direction, netns}) && has_our_filter(ifindex, direction))
+          found.push_back({"filter", fmt::format("{}{} {}", space, name, direction_name(direction)),
+                           "a clsact filter of rheo's name and handle that this rheod did not attach"});
+      }
+    });
+  };
+  for (const std::uint8_t netns : spaces_->numbers()) {
+    // What cannot be entered cannot be told of.
+    [[maybe_unused]] const Status entered = spaces_->run(netns, [&] { look(netns); });
+  }
+  return found;
+}
+
+/// Of a pinned link: "eth0", "blue/eth0"; "" where it is not there.
+std::string Attachments::interface_of(const Place& place) const {
+  const auto link = pins_->get(link_pin(place));
+  std::string found;
+  const auto look = [&] {
+    char name[IF_NAMESIZE];
+    if (link && is_in_place(place, link->get()) && ::if_indextoname(place.ifindex, name) != nullptr)
+      found = place.netns == 0 ? name : fmt::format("{}/{}", spaces_->name(place.netns), name);
+  };
+  [[maybe_unused]] const Status entered = spaces_->run(place.netns, look);
   return found;
 }
 
 std::vector<Orphan> Attachments::orphans() const {
   std::vector<Orphan> found;
   for (const Place& place : stale_links()) {
-    const auto link = pins_->get(link_pin(place));
-    char name[IF_NAMESIZE];
-    const bool counts = link && tcx_ifindex(link->get(), place.direction) == place.ifindex &&
-                        ::if_indextoname(place.ifindex, name) != nullptr;
+    const std::string interface = interface_of(place);
     found.push_back({"link", fmt::format("{}/{}", pins_->path(), link_pin(place)),
-                     counts ? fmt::format("a TCX link at {} {} that no rheod holds", name,
-                                          direction_name(place.direction))
-                            : "a TCX link whose interface is gone, or in another network namespace"});
+                     interface.empty() ? "a TCX link whose interface is gone, or in another network namespace"
+                                       : fmt::format("a TCX link at {} {} that no rheod holds", interface,
+                                                     direction_name(place.direction))});
   }
   for (Orphan& filter : orphaned_filters()) found.push_back(std::move(filter));
   for (const std::string& name : pins_->names_beginning_with(kQdiscMarkPrefix)) {
-    const auto ifindex = ifindex_of_qdisc_mark(name);
-    if (ifindex && !(qdiscs_.contains(*ifindex) && holds_filters(*ifindex)))
+    const auto link = link_of_qdisc_mark(name);
+    if (link && !(qdiscs_.contains(*link) && holds_filters(*link)))
       found.push_back({"qdisc", fmt::format("{}/{}", pins_->path(), name),
                        "the mark that rheod made that interface's clsact qdisc, which it does not use now"});
   }
   return found;
 }
 
-bool Attachments::holds_filters(std::uint32_t ifindex) const {
-  return std::ranges::any_of(kDirections,
-                             [&](Direction direction) { return filters_.contains({ifindex, direction}); });
+bool Attachments::holds_filters(LinkId link) const {
+  return std::ranges::any_of(kDirections, [&](Direction direction) {
+    return filters_.contains({link.ifindex, direction, link.netns});
+  });
 }
 
 }  // namespace rheo

@@ -13,6 +13,7 @@
 #include "daemon/datapath/counter_map.h"
 #include "daemon/datapath/evicted_ring.h"
 #include "daemon/datapath/generations.h"
+#include "daemon/datapath/namespaces.h"
 #include "daemon/datapath/orphans.h"
 #include "daemon/datapath/pin_directory.h"
 #include "daemon/datapath/pin_names.h"
@@ -115,7 +116,7 @@ Result<Hook> choose_hook(const DatapathOptions& options, int program_fd, Datapat
 
 struct Datapath::State {
   State(DatapathNotes its_notes, PinDirectory its_pins, Maps its_maps)
-      : notes(std::move(its_notes)), pins(std::move(its_pins)), maps(std::move(its_maps)) {}
+      : notes(std::move(its_notes)), pins(std::move(its_pins)), maps(std::move(its_maps)), spaces(pins) {}
 
   DatapathNotes notes;
   PinDirectory pins;
@@ -123,29 +124,32 @@ struct Datapath::State {
   UniqueFd pinned_fragments;
   abi::meter_settings settings{};
   std::uint32_t fragment_entries = 0;
-  std::map<LinkLayer, Programs> programs;  // none: outdated maps, to be drained
+  std::map<std::pair<std::uint8_t, LinkLayer>, Programs> programs;  // none: outdated maps, to be drained
   Hook hook = Hook::tcx;
-  std::optional<Attachments> attachments;  // refers to pins: a State never moves
+  Namespaces spaces;  // these refer to pins: a State never moves
+  std::optional<Attachments> attachments;
 
   bool outdated() const { return programs.empty(); }
   int fragments_fd() const {
     return programs.empty() ? pinned_fragments.get() : programs.begin()->second.fragments_fd();
   }
-  Result<ProgramFds> programs_for(LinkLayer layer);
+  Result<ProgramFds> programs_for(std::uint8_t netns, LinkLayer layer);
   Status pin(bool inherited);
 };
 
 /// Loads them unless they are.
-Result<ProgramFds> Datapath::State::programs_for(LinkLayer layer) {
-  if (const auto found = programs.find(layer); found != programs.end()) return found->second.fds();
-  auto loaded = Programs::load(layer, settings,
+Result<ProgramFds> Datapath::State::programs_for(std::uint8_t netns, LinkLayer layer) {
+  if (const auto found = programs.find({netns, layer}); found != programs.end()) return found->second.fds();
+  abi::meter_settings constants = settings;
+  constants.netns_number = netns;
+  auto loaded = Programs::load(layer, constants,
                                {.flow_cache = maps.generations.outer_fd(),
                                 .evicted = maps.ring.fd(),
                                 .counters = maps.counters.fd(),
                                 .fragments = fragments_fd(),
                                 .fragment_entries = fragment_entries});
   if (!loaded) return forward(std::move(loaded));
-  return programs.emplace(layer, *std::move(loaded)).first->second.fds();
+  return programs.emplace(std::pair(netns, layer), *std::move(loaded)).first->second.fds();
 }
 
 /// Pins what is not pinned yet; where that fails, nothing new stays.
@@ -174,7 +178,7 @@ Result<std::unique_ptr<Datapath>> Datapath::open_pinned(const std::string& pin_d
   auto maps = open_pinned_maps(pins);
   if (!maps) return forward(std::move(maps));
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
-  state->attachments.emplace(AttachOptions{}, state->pins);
+  state->attachments.emplace(AttachOptions{}, state->pins, state->spaces);
   return std::make_unique<Datapath>(std::move(state));
 }
 
@@ -218,7 +222,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   if (inherited)
     state->notes.push_back({false, fmt::format("going on with the maps pinned in {}", state->pins.path())});
   // Others when the first interface of their link layer is attached.
-  auto programs = state->programs_for(LinkLayer::ethernet);
+  auto programs = state->programs_for(0, LinkLayer::ethernet);
   if (!programs) return forward(std::move(programs));
   auto hook = choose_hook(options, programs->ingress, state->notes);
   if (!hook) return forward(std::move(hook));
@@ -226,7 +230,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
   if (auto pinned = state->pin(inherited); !pinned) return forward(std::move(pinned));
   state->attachments.emplace(
       AttachOptions{.hook = *hook, .tcx_order = options.tcx_order, .tc_priority = options.tc_priority},
-      state->pins);
+      state->pins, state->spaces);
   return std::make_unique<Datapath>(std::move(state));
 }
 
@@ -235,16 +239,26 @@ Status Datapath::attach(const LinkTarget& target) {
   if (state_->outdated()) return failure(doing + ": the maps are outdated");
   if (target.layer == LinkLayer::unsupported)
     return failure(doing + ": packets of its kind of link cannot be parsed", std::errc::not_supported);
-  auto programs = state_->programs_for(target.layer);
+  auto programs = state_->programs_for(target.netns, target.layer);
   if (!programs) return forward(std::move(programs), doing);
   return state_->attachments->attach(target, *programs);
+}
+
+Result<std::uint8_t> Datapath::open_namespace(const std::string& name, std::shared_ptr<const Netns> netns) {
+  return state_->spaces.open(name, std::move(netns));
+}
+
+void Datapath::close_namespace(std::uint8_t number) {
+  state_->attachments->detach_namespace(number);
+  state_->spaces.close(number);
+  std::erase_if(state_->programs, [&](const auto& entry) { return entry.first.first == number; });
 }
 
 std::vector<Orphan> Datapath::orphans() const { return list_orphans(state_->pins, *state_->attachments); }
 DatapathNotes Datapath::remove_orphans() { return rheo::remove_orphans(state_->pins, *state_->attachments); }
 void Datapath::detach_unwanted() { state_->attachments->detach_unwanted(); }
-void Datapath::detach(std::uint32_t ifindex) { state_->attachments->detach(ifindex); }
-void Datapath::forget(std::uint32_t ifindex) { state_->attachments->forget(ifindex); }
+void Datapath::detach(LinkId link) { state_->attachments->detach(link); }
+void Datapath::forget(LinkId link) { state_->attachments->forget(link); }
 void Datapath::detach_all() { state_->attachments->detach_all(); }
 
 void Datapath::remove_pins() {

@@ -6,7 +6,8 @@
 // What outlives the process, under <pin_directory>/v<schema>/: the maps flow_cache, generation0, generation1,
 // evicted, counters, fragments; TCX links link_<ifindex>_<ingress|egress>, and an empty folder tcx_order_last
 // if they were made behind other programs; empty folders qdisc_<ifindex>, each saying that we made that
-// interface's clsact qdisc. clsact filters outlive it by themselves.
+// interface's clsact qdisc. In the network namespace of number N the last two end in _netns<N>, and an empty
+// folder netns_<N>_<inode>_<hash of its name> says which that is. clsact filters outlive it by themselves.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/base/netns.h"
 #include "daemon/base/result.h"
 #include "daemon/datapath/options.h"
 #include "daemon/model/counters.h"
@@ -51,9 +53,17 @@ class Datapath final : public RowOwner {
   Datapath& operator=(const Datapath&) = delete;
 
   /// Meters the interface, by taking over what a killed rheod left attached there (atomically: no packet is
-  /// missed or counted twice), or anew. The first link without a link layer has its programs loaded here,
-  /// which takes as long as load(). On failure nothing of ours is attached to it.
+  /// missed or counted twice), or anew. The first link without a link layer has its programs loaded here, and
+  /// so has the first of each link layer in a namespace, which takes as long as load(). On failure nothing of
+  /// ours is attached to it.
   Status attach(const LinkTarget& target);
+
+  /// The number of the namespace for LinkTarget and LinkId, and in its rows, until close_namespace(); where
+  /// an earlier process has left something in it, the number that it had then.
+  Result<std::uint8_t> open_namespace(const std::string& name, std::shared_ptr<const Netns> netns);
+
+  /// Detaches from everything there and lets go of it.
+  void close_namespace(std::uint8_t number);
 
   /// After the attach() of every interface that is wanted at start: detaches what a killed rheod left on
   /// others.
@@ -66,11 +76,11 @@ class Datapath final : public RowOwner {
   DatapathNotes remove_orphans();
 
   /// Detaches from one interface; one that is gone is fine.
-  void detach(std::uint32_t ifindex);
+  void detach(LinkId link);
 
   /// The interface of this number was deleted, or moved to another namespace: lets go of it there. Another
   /// may have its number now: of that nothing is touched but what is ours.
-  void forget(std::uint32_t ifindex);
+  void forget(LinkId link);
 
   /// Detaches from all interfaces, those of a killed rheod included. After one swap() more the maps are
   /// quiet.

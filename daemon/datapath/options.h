@@ -41,13 +41,16 @@ struct DatapathOptions {
   std::string pin_directory;
 };
 
-/// One interface of the current network namespace.
+/// One interface of our network namespace, or of one that Datapath::open_namespace() has numbered.
 struct LinkTarget {
   std::uint32_t ifindex = 0;
+  std::uint8_t netns = 0;
   std::string name;  // for messages only
   LinkLayer layer = LinkLayer::ethernet;
   bool ingress = true;
   bool egress = true;  // loopback: egress alone, since each packet passes both hooks
+
+  LinkId id() const { return {.netns = netns, .ifindex = ifindex}; }
 };
 
 /// Something the administrator may want to read once, in a whole sentence.

@@ -22,7 +22,7 @@ std::vector<Orphan> list_maps(const PinDirectory& pins) {
 std::vector<Orphan> list_orphans(const PinDirectory& pins, const Attachments& attachments) {
   std::vector<Orphan> found = attachments.orphans();
   for (const std::string& name : pins.names_beginning_with("")) {
-    if (!place_of_link_pin(name) && !ifindex_of_qdisc_mark(name) && !is_map_pin(name) &&
+    if (!place_of_link_pin(name) && !link_of_qdisc_mark(name) && !netns_of_mark(name) && !is_map_pin(name) &&
         name != kOrderLastMark)
       found.push_back({"unknown", pins.path() + "/" + name, kNotOurName});
   }
@@ -31,7 +31,7 @@ std::vector<Orphan> list_orphans(const PinDirectory& pins, const Attachments& at
 }
 
 DatapathNotes remove_orphans(const PinDirectory& pins, Attachments& attachments) {
-  for (const std::uint32_t ifindex : take_qdisc_marks(pins)) attachments.adopt_qdisc(ifindex);
+  for (const LinkId link : take_qdisc_marks(pins)) attachments.adopt_qdisc(link);
   attachments.detach_unwanted();
   attachments.drop_stale_links();
   return remove_other_schemas(pins);
@@ -40,7 +40,9 @@ DatapathNotes remove_orphans(const PinDirectory& pins, Attachments& attachments)
 std::vector<Orphan> list_everything(const std::string& pin_directory) {
   DatapathNotes notes;  // that nothing can be pinned is fine here
   const PinDirectory pins = PinDirectory::open(pin_directory, notes);
-  std::vector<Orphan> found = list_orphans(pins, Attachments({}, pins));
+  Namespaces spaces(pins);
+  spaces.open_marked();
+  std::vector<Orphan> found = list_orphans(pins, Attachments({}, pins, spaces));
   for (Orphan& map : list_maps(pins)) found.push_back(std::move(map));
   return found;
 }
@@ -48,7 +50,8 @@ std::vector<Orphan> list_everything(const std::string& pin_directory) {
 void remove_everything(const std::string& pin_directory) {
   DatapathNotes notes;
   PinDirectory pins = PinDirectory::open(pin_directory, notes);
-  Attachments attachments({}, pins);
+  Namespaces spaces(pins);
+  Attachments attachments({}, pins, spaces);
   remove_orphans(pins, attachments);
   for (const char* name : kMapPins) pins.unpin(name);
   pins.remove();

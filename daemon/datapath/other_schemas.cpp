@@ -24,7 +24,9 @@ Orphan describe(const PinDirectory& schema, const std::string& name) {
                           direction_name(place->direction), interface)};
     return {"link", path, fmt::format("{}, of an interface that is gone", kBySchema)};
   }
-  if (ifindex_of_qdisc_mark(name))
+  if (netns_of_mark(name))
+    return {"link", path, fmt::format("{}: the mark of a network namespace's number", kBySchema)};
+  if (link_of_qdisc_mark(name))
     return {"qdisc", path, fmt::format("{}: the mark that it made that interface's clsact qdisc", kBySchema)};
   if (is_map_pin(name))
     return {"map", path,
@@ -45,7 +47,7 @@ bool remove_schema(const PinDirectory& schema, std::size_t& links, std::size_t& 
       if (schema.unpin(name)) ++links;
     } else if (is_map_pin(name) && schema.unpin(name)) {
       ++maps;
-    } else if (name == kOrderLastMark) {
+    } else if (name == kOrderLastMark || netns_of_mark(name)) {
       schema.unmark(name);
     }
   }
@@ -61,15 +63,15 @@ std::vector<Orphan> list_other_schemas(const PinDirectory& pins) {
   return found;
 }
 
-std::vector<std::uint32_t> take_qdisc_marks(const PinDirectory& pins) {
-  std::vector<std::uint32_t> marked;
+std::vector<LinkId> take_qdisc_marks(const PinDirectory& pins) {
+  std::vector<LinkId> marked;
   for (const PinDirectory& schema : pins.other_schemas()) {
     for (const std::string& name : schema.names_beginning_with(kQdiscMarkPrefix)) {
-      const auto ifindex = ifindex_of_qdisc_mark(name);
-      if (!ifindex) continue;
+      const auto link = link_of_qdisc_mark(name);
+      if (!link) continue;
       pins.mark(name);  // before the other goes: a kill in between leaves one of them
       schema.unmark(name);
-      marked.push_back(*ifindex);
+      marked.push_back(*link);
     }
   }
   return marked;

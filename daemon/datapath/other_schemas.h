@@ -17,7 +17,7 @@ inline constexpr const char* kNotOurName = "not a name that rheod gives: it is l
 std::vector<Orphan> list_other_schemas(const PinDirectory& pins);
 
 /// Interfaces whose clsact qdisc a rheod of another schema made, and which the marks there no longer say.
-std::vector<std::uint32_t> take_qdisc_marks(const PinDirectory& pins);
+std::vector<LinkId> take_qdisc_marks(const PinDirectory& pins);
 
 /// Detaches the links and unpins them and the maps; then each folder that is empty goes. A note for each.
 DatapathNotes remove_other_schemas(const PinDirectory& pins);

@@ -3,9 +3,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 
 #include "daemon/datapath/options.h"
@@ -63,9 +65,13 @@ Status use_maps(const flow_bpf& skeleton, const ProgramMaps& maps) {
   return Done{};
 }
 
-}  // namespace
+struct Destroy {
+  void operator()(flow_bpf* skeleton) const { flow_bpf__destroy(skeleton); }
+};
 
-void Programs::Destroy::operator()(flow_bpf* skeleton) const { flow_bpf__destroy(skeleton); }
+UniqueFd another(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+}  // namespace
 
 Result<Programs> Programs::load(LinkLayer layer, const abi::meter_settings& settings,
                                 const ProgramMaps& maps) {
@@ -74,12 +80,11 @@ Result<Programs> Programs::load(LinkLayer layer, const abi::meter_settings& sett
         fmt::format("load the BPF programs: the kernel shows no type information (it needs "
                     "CONFIG_DEBUG_INFO_BTF=y): {}",
                     kKernelBtf));
-  Programs programs;
-  programs.skeleton_.reset(flow_bpf__open());
-  if (!programs.skeleton_) return bpf_error("open the BPF object", errno);
-  const flow_bpf& skeleton = *programs.skeleton_;
+  const std::unique_ptr<flow_bpf, Destroy> object(flow_bpf__open());
+  if (!object) return bpf_error("open the BPF object", errno);
+  const flow_bpf& skeleton = *object;
   const bool realtime = settings.claim_partition != 0;
-  programs.skeleton_->rodata->settings = settings;
+  object->rodata->settings = settings;
   choose_none(skeleton);
   const auto ingress = choose_program(skeleton, program_name(layer, Direction::ingress, realtime));
   if (!ingress) return std::unexpected(ingress.error());
@@ -87,10 +92,14 @@ Result<Programs> Programs::load(LinkLayer layer, const abi::meter_settings& sett
   if (!egress) return std::unexpected(egress.error());
   if (auto used = use_maps(skeleton, maps); !used) return forward(std::move(used), "load the BPF programs");
 
-  if (const int error = flow_bpf__load(programs.skeleton_.get()); error != 0)
+  if (const int error = flow_bpf__load(object.get()); error != 0)
     return bpf_error("load the BPF programs", -error);
-  programs.fds_ = {.ingress = bpf_program__fd(*ingress), .egress = bpf_program__fd(*egress)};
-  programs.fragments_ = bpf_map__fd(skeleton.maps.fragments);
+  Programs programs;
+  programs.ingress_ = another(bpf_program__fd(*ingress));
+  programs.egress_ = another(bpf_program__fd(*egress));
+  programs.fragments_ = another(bpf_map__fd(skeleton.maps.fragments));
+  if (!programs.ingress_ || !programs.egress_ || !programs.fragments_)
+    return errno_error("load the BPF programs");
   return programs;
 }
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs: the loaded BPF object (bpf/flow.bpf.c), using maps that outlive it. The main thread's.
+// Programs: a loaded copy of the BPF programs (bpf/flow.bpf.c), using maps that outlive it. The main
+// thread's.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "bpf/abi.h"
 #include "daemon/base/result.h"
+#include "daemon/base/unique_fd.h"
 #include "daemon/model/link.h"
-
-struct flow_bpf;
 
 namespace rheo {
 
@@ -35,17 +34,14 @@ class Programs {
   /// The kernel checks each for up to a second, so those of another link layer are left out.
   static Result<Programs> load(LinkLayer layer, const abi::meter_settings& settings, const ProgramMaps& maps);
 
-  ProgramFds fds() const { return fds_; }
-  int fragments_fd() const { return fragments_; }
+  ProgramFds fds() const { return {.ingress = ingress_.get(), .egress = egress_.get()}; }
+  int fragments_fd() const { return fragments_.get(); }
 
  private:
-  struct Destroy {
-    void operator()(flow_bpf* skeleton) const;
-  };
-
-  std::unique_ptr<flow_bpf, Destroy> skeleton_;
-  ProgramFds fds_;
-  int fragments_ = -1;
+  // Not the object that they came from: there may be a copy of the programs for each network namespace.
+  UniqueFd ingress_;
+  UniqueFd egress_;
+  UniqueFd fragments_;
 };
 
 }  // namespace rheo

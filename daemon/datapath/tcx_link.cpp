@@ -99,6 +99,11 @@ std::uint32_t tcx_ifindex(int link_fd, Direction direction) {
   return info && info->ifindex != 0 && is_here(*info) ? info->ifindex : 0;
 }
 
+std::uint32_t tcx_ifindex_anywhere(int link_fd, Direction direction) {
+  const auto info = link_info(link_fd, direction);
+  return info ? info->ifindex : 0;
+}
+
 bool tcx_is_link(int link_fd, Direction direction) { return link_info(link_fd, direction).has_value(); }
 
 void detach_tcx(int link_fd) { bpf_link_detach(link_fd); }

@@ -25,6 +25,9 @@ Status update_tcx(int link_fd, int program_fd);
 /// or this is no TCX link of that direction.
 std::uint32_t tcx_ifindex(int link_fd, Direction direction);
 
+/// Its interface's number in whatever namespace it is: 0 as above, but for the move.
+std::uint32_t tcx_ifindex_anywhere(int link_fd, Direction direction);
+
 /// Whether this is a TCX link of that direction, wherever its interface is now.
 bool tcx_is_link(int link_fd, Direction direction);
 

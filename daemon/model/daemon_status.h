@@ -21,8 +21,9 @@ struct NamedCounter {
 
 /// An interface that is wanted.
 struct InterfaceStatus {
-  std::uint32_t index = 0;
-  std::string name;
+  std::uint32_t index = 0;  // a FlowRecord's `link`
+  std::string name;         // "eth0", "blue/eth0"
+  std::string netns = {};   // the name of its network namespace; "" for rheod's own
   std::string kind;
   MacAddress mac{};
   std::uint32_t mtu = 0;

@@ -170,7 +170,7 @@ class Parser {
 
   Status parse_interface() {
     for (const auto& [index, link] : links_) {
-      if (take(link.name)) return add({.what = What::link, .low = index});
+      if (take(full_name(link))) return add({.what = What::link, .low = index});
     }
     return complain("no such interface");
   }
@@ -223,7 +223,7 @@ bool holds(const Step& step, const FlowRecord& record) {
     case What::vlan:
       return record.vlan == step.low;
     case What::link:
-      return link_ifindex(record.link) == step.low;
+      return record.link == step.low;
     case What::net:
       return on_side(step.side, [&](bool source) {
         return in_net(source ? record.source : record.destination, step.address, step.low);

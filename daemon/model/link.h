@@ -32,7 +32,16 @@ struct Link {
   std::uint32_t master = 0;  // ifindex, 0: none
   std::uint32_t lower = 0;   // ifindex of the link below (IFLA_LINK), 0: none
   MacAddress mac{};
+  std::uint8_t netns = 0;       // number of its network namespace; 0: rheod's own
+  std::string netns_name = {};  // in /run/netns; empty for rheod's own
   friend bool operator==(const Link&, const Link&) = default;
+};
+
+/// A link of any network namespace that is metered.
+struct LinkId {
+  std::uint8_t netns = 0;     // number, as in a FlowRecord's `link`; 0: rheod's own
+  std::uint32_t ifindex = 0;  // there
+  friend auto operator<=>(const LinkId&, const LinkId&) = default;
 };
 
 /// IFLA_INFO_KIND, or a word for those without one: "loopback", "physical".
@@ -41,16 +50,42 @@ inline std::string_view link_kind(const Link& link) {
   return link.kind.empty() ? std::string_view("physical") : std::string_view(link.kind);
 }
 
-/// All links of the namespace by index; as published, with those that are gone since a short time.
+/// Links by number: of one namespace, the ifindex; as published, a FlowRecord's `link`, with those that are
+/// gone since a short time.
 using LinkTable = std::map<std::uint32_t, Link>;
 
 /// The ifindex of a FlowRecord's `link`.
 inline std::uint32_t link_ifindex(std::uint32_t link) { return link & 0xffffffU; }
 
-/// The name of a record's link, or "" when the table does not have it.
+/// The number of its network namespace; 0: rheod's own.
+inline std::uint8_t link_netns(std::uint32_t link) { return static_cast<std::uint8_t>(link >> 24U); }
+
+/// A FlowRecord's `link` of that link.
+inline std::uint32_t link_number(LinkId id) {
+  return static_cast<std::uint32_t>(id.netns) << 24U | link_ifindex(id.ifindex);
+}
+
+/// The name of a record's link in its namespace, or "" when the table does not have it.
 inline std::string_view link_name(const LinkTable& links, std::uint32_t link) {
-  const auto found = links.find(link_ifindex(link));
+  const auto found = links.find(link);
   return found == links.end() ? std::string_view() : std::string_view(found->second.name);
+}
+
+/// The name of its network namespace, or "" for rheod's own, or when the table does not have the link.
+inline std::string_view link_netns_name(const LinkTable& links, std::uint32_t link) {
+  const auto found = links.find(link);
+  return found == links.end() ? std::string_view() : std::string_view(found->second.netns_name);
+}
+
+/// "eth0", and "blue/eth0" in the namespace blue: neither name can have a slash.
+inline std::string full_name(const Link& link) {
+  return link.netns_name.empty() ? link.name : link.netns_name + "/" + link.name;
+}
+
+/// The same of a record's link, or "" when the table does not have it.
+inline std::string link_full_name(const LinkTable& links, std::uint32_t link) {
+  const auto found = links.find(link);
+  return found == links.end() ? std::string() : full_name(found->second);
 }
 
 }  // namespace rheo

@@ -108,7 +108,8 @@ Table Client::interfaces() {
                           {"MTU", "mtu"},
                           {"ADDRESSES", "addresses"},
                           {"NEXT ATTEMPT", "next_attempt_at"},
-                          {"FAILURE", "failure"}},
+                          {"FAILURE", "failure"},
+                          {"NETNS", "netns"}},
               .rows = {}};
   for (const auto& row : listed) {
     try {
@@ -117,6 +118,10 @@ Table Client::interfaces() {
     } catch (const sdbus::Error& error) {
       if (error.getName() != kUnknownObject) throw;  // it has gone since it was listed
     }
+  }
+  if (std::ranges::all_of(table.rows, [](const auto& row) { return row.back().text.empty(); })) {
+    table.columns.pop_back();
+    for (auto& row : table.rows) row.pop_back();
   }
   return table;
 }
@@ -135,7 +140,7 @@ std::vector<Cell> Client::interface_row(std::uint32_t index, const std::string& 
           text("State"),        text("Kind"),
           text("MacAddress"),   number_cell(property<std::uint32_t>(*proxy, kInterface, "Mtu")),
           text_cell(addresses), next_attempt_at == 0 ? text_cell("") : time_cell(next_attempt_at),
-          text("Failure")};
+          text("Failure"),      text("Netns")};
 }
 
 std::size_t Client::metered_interfaces() {

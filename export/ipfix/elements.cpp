@@ -314,7 +314,7 @@ constexpr std::array kElements = std::to_array<IpfixElement>({
     {"interfaceName", 82, kIana, string, none, Units::none, kNever, nullptr, kOptions, octets(16),
      "name of the interface"},
     {"interfaceDescription", 83, kIana, string, none, Units::none, kNever, nullptr, kOptions, octets(32),
-     "name and kind: eth0 (physical), lo (loopback), veth0 (veth), …"},
+     "name and kind: eth0 (physical), lo (loopback), veth0 (veth), blue/eth0 (veth) in the network namespace blue, …"},
     {"selectorId", 302, kIana, unsigned64, identifier, Units::none, kNever, nullptr, kOptions, octets(8),
      "number of the sampler: 1"},
     {"informationElementId", 303, kIana, unsigned16, identifier, Units::none, kNever, nullptr, kOptions, octets(2),

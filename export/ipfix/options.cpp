@@ -118,7 +118,9 @@ std::string_view kind_of(const Link& link) {
 }
 
 /// With the name, since nfdump and others show the description as the interface's name.
-std::string description_of(const Link& link) { return fmt::format("{} ({})", link.name, kind_of(link)); }
+std::string description_of(const Link& link) {
+  return fmt::format("{} ({})", full_name(link), kind_of(link));
+}
 
 Records interfaces(const OptionsInput& input) {
   Records records;

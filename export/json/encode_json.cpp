@@ -45,8 +45,9 @@ std::array<std::string, 9> tcp_flag_names() {
   return names;
 }
 
-constexpr std::size_t kMaxNameBytes = 255;  // of an interface; the kernel's own limit is 15
+constexpr std::size_t kMaxNameBytes = 191;  // of an interface; the kernel's own limit is 15
 constexpr std::size_t kMaxOtherNameBytes = 63;
+constexpr std::size_t kMaxNetnsNameBytes = 63;
 
 /// Writes one record, group by group, in the order of the table.
 class RecordWriter {
@@ -165,7 +166,13 @@ void RecordWriter::observation(const LinkTable& links) {
     key(Field::interface_name);
     text_.text(name.substr(0, kMaxNameBytes));
   }
-  integer_unless_0(Field::interface_netns, record_.link >> 24U);
+  if (const std::uint8_t netns = link_netns(record_.link); netns != 0) {
+    integer(Field::interface_netns, netns);
+    if (const std::string_view space = link_netns_name(links, record_.link); !space.empty()) {
+      key(Field::interface_netns_name);
+      text_.text(space.substr(0, kMaxNetnsNameBytes));
+    }
+  }
   if (record_.other_links[0] != 0) other_links(links);
   integer_unless_0(Field::vlan_id, record_.vlan);
   integer_unless_0(Field::inner_vlan_id, record_.inner_vlan);

@@ -193,10 +193,12 @@ class SpanEncoder::Interface {
     known_ = true;
     link_ = link;
     text_ = integer_attribute(name(Field::interface_index), link_ifindex(link));
-    const std::uint32_t netns = link >> 24U;
+    const std::uint8_t netns = link_netns(link);
     if (netns != 0) text_ += integer_attribute(name(Field::interface_netns), netns);
-    const auto found = links.find(link_ifindex(link));
+    const auto found = links.find(link);
     if (found == links.end()) return;
+    const std::string space = wire::utf8(found->second.netns_name, kMaxAttributeText);
+    if (!space.empty()) text_ += text_attribute(name(Field::interface_netns_name), space);
     const std::string shown = wire::utf8(found->second.name, kMaxAttributeText);
     if (!shown.empty()) text_ += text_attribute(name(Field::interface_name), shown);
     if (found->second.mac != MacAddress{})

@@ -177,7 +177,7 @@ TEST_P(DatapathHooks, DetachingOneInterfaceKeepsTheOther) {
   ASSERT_TRUE(datapath);
   ASSERT_TRUE(datapath->attach(target("veth_a")));
   ASSERT_TRUE(datapath->attach(target("veth_b")));
-  datapath->detach(index_of("veth_b"));
+  datapath->detach({.netns = 0, .ifindex = index_of("veth_b")});
   expect_bare("veth_b");
   send_udp("veth_a", 10, 1);
   EXPECT_EQ(datapath->counters().seen_packets, 10U);

@@ -25,8 +25,8 @@ sys.path.insert(0, str(TOP / "tests" / "tools"))
 import sum_records  # noqa: E402
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNS, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x00020000, 0x40000000, 1
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x4000, 0x40000
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
 
 
 class Skipped(Exception):
@@ -174,9 +174,13 @@ class Rheod:
     def log(self):
         return self.folder / f"stderr.{self.starts}"
 
-    def start(self, wait=True, environment=None, cpu=None):
+    def start(self, wait=True, environment=None, cpu=None, without_capability=None):
+        def pin():
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
+            if without_capability is not None:
+                _check(_libc.prctl(_PR_CAPBSET_DROP, without_capability), "prctl")
         self.starts += 1
-        pin = (lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None
         with open(self.log, "wb") as stderr:
             self.process = self.namespace.start([Rig.programs / "rheod", "--config", self.config], before_exec=pin,
                                                 stderr=stderr, stdout=stderr, stdin=subprocess.DEVNULL,

@@ -44,6 +44,7 @@ shutdown_timeout = "3s"
 include = ["eth*", "wg0"]
 exclude = []
 direction = { "eth*" = "ingress", wg0 = "egress" }
+netns = ["blue", "a.b", "blue"]
 [datapath]
 hook = "clsact"
 tcx_order = "last"
@@ -146,7 +147,8 @@ l = ["a", "b"]
       .daemon = {"/tmp/run", "/tmp/pin", "/tmp/state", LogLevel::debug, 3s},
       .interfaces = {.include = {"eth*", "wg0"},
                      .exclude = {},
-                     .direction = {{"eth*", DirectionChoice::ingress}, {"wg0", DirectionChoice::egress}}},
+                     .direction = {{"eth*", DirectionChoice::ingress}, {"wg0", DirectionChoice::egress}},
+                     .netns = {"blue", "a.b"}},
       .datapath = {HookChoice::clsact, TcxOrderChoice::last, 7, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, DeduplicateChoice::none, 65'535, 100'000'000, 1'024},
@@ -244,6 +246,14 @@ const Mistake kMistakes[] = {
      "1 "
      "to 256 names, shell patterns, /regular expressions/ or kind:KIND, of 1 to 64 characters, such as "
      "[\"eth*\"]"},
+    {"[interfaces]\nnetns = \"blue\"",
+     "f:2: interfaces.netns = \"blue\": not \"auto\" and not an array; allowed: \"auto\", or up to 255 names "
+     "in "
+     "/run/netns of 1 to 255 bytes without \"/\", such as [\"blue\"]"},
+    {"[interfaces]\nnetns = [\"..\"]",
+     "f:2: interfaces.netns = [...]: \"..\" is not a network namespace's name; allowed: \"auto\", or up to "
+     "255 names "
+     "in /run/netns of 1 to 255 bytes without \"/\", such as [\"blue\"]"},
     {"[interfaces]\ndirection = { lo = \"up\" }",
      "f:2: interfaces.direction = {...}: lo = \"up\": unknown; allowed: \"both\", \"ingress\", \"egress\""},
     {"[datapath]\nhook = \"xdp\"",
@@ -321,7 +331,8 @@ const Mistake kMistakes[] = {
     {"[export.json.\"A b\"]\npath = \"-\"",
      "f:1: export.json.A b: not a name; allowed: 1 to 32 of a-z, 0-9, \"_\" and \"-\""},
     {"[flow]\ntcp_timout = \"20s\"", "f:2: flow.tcp_timout: unknown key; did you mean \"tcp_timeout\"?"},
-    {"[interfaces]\nzzz = 1", "f:2: interfaces.zzz: unknown key; allowed: include, exclude, direction"},
+    {"[interfaces]\nzzz = 1",
+     "f:2: interfaces.zzz: unknown key; allowed: include, exclude, direction, netns"},
     {"[flwo]\n", "f:1: flwo: unknown key; did you mean \"flow\"?"},
     {"[export.jsn.x]\n", "f:1: export.jsn: unknown key; did you mean \"json\"?"},
     {"flow = 1", "f:1: flow = 1: not a table; allowed: [flow] and keys below it"},

@@ -20,6 +20,8 @@ Address mapped(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
 LinkTable links() {
   LinkTable table;
   table[7] = {.index = 7, .name = "eth0", .kind = {}};
+  const LinkId elsewhere{.netns = 2, .ifindex = 7};
+  table[link_number(elsewhere)] = {.index = 7, .name = "eth0", .kind = {}, .netns = 2, .netns_name = "blue"};
   return table;
 }
 
@@ -86,6 +88,10 @@ TEST(FlowFilter, EveryWordThatDoesNot) {
   FlowRecord elsewhere = https();
   elsewhere.link = 8;
   EXPECT_FALSE(matches("interface eth0", elsewhere));
+  elsewhere.link = link_number({.netns = 2, .ifindex = 7});
+  EXPECT_FALSE(matches("interface eth0", elsewhere));
+  EXPECT_TRUE(matches("interface blue/eth0", elsewhere));
+  EXPECT_FALSE(matches("interface blue/eth0", https()));
 }
 
 TEST(FlowFilter, NetsOfIPv6AndPortsOfWhatHasNone) {

@@ -54,7 +54,7 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("source.port":43210,"source.mac":"02:00:00:00:00:01",)"
             R"("destination.address":"2001:db8:1:2:3:4:5:6","destination.port":443,)"
             R"("destination.mac":"02:00:00:00:00:fe","network.interface.index":2,)"
-            R"("network.interface.name":"eth0","network.interface.netns.id":3,)"
+            R"("network.interface.name":"eth0","network.interface.netns.id":3,"network.interface.netns.name":"blue",)"
             R"("network.interface.others":["br0"],"network.vlan.id":100,)"
             R"("network.vlan.inner.id":200,"network.mpls.label.id":1048575,"network.mpls.depth":2,)"
             R"("flow.bytes.delta":3456,"flow.bytes.total":9000,"flow.packets.delta":12,)"
@@ -187,6 +187,7 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
                             "tunnel.id",
                             "network.interface.name",
                             "network.interface.netns.id",
+                            "network.interface.netns.name",
                             "network.interface.others",
                             "flow.ip.flow_label",
                             "flow.icmp.id"})
@@ -270,7 +271,7 @@ TEST(EncodeJson, TheLongestLineFits) {
   r.source = r.destination = r.outer_source = r.outer_destination =
       test::address("2001:db8:1111:2222:3333:4444:5555:6666");
   LinkTable links;
-  links[2].name = std::string(400, '\x01');
+  links[r.link].name = links[r.link].netns_name = std::string(400, '\x01');
   EXPECT_LT(json(r, links).size(), kMaxJsonLine / 2);
 }
 

@@ -23,6 +23,9 @@ inline LinkTable links() {
   LinkTable table;
   table[2].name = "eth0";
   table[5].name = "br0";
+  Link& elsewhere = table[link_number({.netns = 3, .ifindex = 2})];
+  elsewhere.name = "eth0";
+  elsewhere.netns_name = "blue";
   return table;
 }
 

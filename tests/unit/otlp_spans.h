@@ -28,7 +28,8 @@ inline SpanEncoderOptions encoder_options() {
 
 inline LinkTable links_with_mac() {
   LinkTable table = links();
-  table[2].mac = {2, 0, 0, 0, 0, 0x99};
+  for (auto& [number, link] : table)
+    if (link.name == "eth0") link.mac = {2, 0, 0, 0, 0, 0x99};
   return table;
 }
 

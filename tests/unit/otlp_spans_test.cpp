@@ -179,13 +179,14 @@ TEST(OtlpSpan, ExtremesStayWhole) {
   r.source = r.destination = r.outer_source = r.outer_destination =
       address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
   LinkTable table;
-  table[0xffffff].name = std::string(100, '\xff') + "eth0";  // not UTF-8
-  table[0xffffff].mac.fill(0xff);
+  table[~0U].name = table[~0U].netns_name = std::string(100, '\xff') + "eth0";  // not UTF-8
+  table[~0U].mac.fill(0xff);
   SpanEncoder encoder(encoder_options());
   const Request request = parse(encoder.encode(std::span(&r, 1), {.links = table, .host = {}}));
   auto attributes = attributes_of(request.resource_spans(0).scope_spans(0).spans(0));
   EXPECT_EQ(attributes.at("flow.bytes.delta").int_value(), INT64_MAX);
   EXPECT_LE(attributes.at("network.interface.name").string_value().size(), 64U);
+  EXPECT_LE(attributes.at("network.interface.netns.name").string_value().size(), 64U);
 }
 
 // The memory grows with the first batch, and then no more.
