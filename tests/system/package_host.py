@@ -105,6 +105,17 @@ class Host:
     def apt(self, *words):
         return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y {' '.join(words)}", seconds=300)
 
+    def wait_metering(self):
+        """Also where the first start fails: in a container now and then a process cannot be moved to its unit's cgroup
+        (status=219/CGROUP), and systemd tries again."""
+        wait_for(lambda: self.show("ActiveState") == "active", "unit that is active")
+        self.container.wait_on_the_bus()
+
+    def systemctl(self, words):
+        """For what ends in a rheod that meters."""
+        self.run(f"systemctl {words} rheod", check=False)
+        self.wait_metering()
+
     def start_collectors(self):
         far = Network(self.container.path("/run/netns/far"))
         self.nfcapd = Nfcapd(far, self.folder / "nfcapd", address=COLLECTOR)
@@ -131,7 +142,7 @@ class Host:
         return self.run("find /sys/fs/bpf -mindepth 2", check=False).split()
 
     def journal(self, *matches):
-        shown = self.run("journalctl --no-pager -o json -u rheod " + " ".join(matches))
+        shown = self.run("journalctl --sync; journalctl --no-pager -o json -u rheod " + " ".join(matches))
         return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
 
     def losses(self):
