@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 from rig import Skipped, expect, expect_equal, run
 from rig import wait_until as wait_for
@@ -56,7 +55,7 @@ class Nfcapd:
     def stop(self):
         """When it has read everything."""
         wait_read(self.namespace, self.port)
-        time.sleep(0.2)  # the datagram that it read last
+        wait_for(lambda: sleeps(self.process.pid), "nfcapd has dealt with the datagram that it read last")
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
         self.log.close()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 
+from collectors import sleeps
 from rig import Rig, Skipped, arrived, expect_equal, run, sent_by, wait_until
 
 PORT = 4739
@@ -47,6 +48,7 @@ class Nfcapd:
     def end(self):
         """Flows, packets, octets and sequence failures, as nfdump reads them back."""
         wait_until(lambda: int(self._socket()[4].split(":")[1], 16) == 0, "nfcapd reads its socket")
+        wait_until(lambda: sleeps(self.process.pid), "nfcapd has dealt with the datagram that it read last")
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
         found = dict.fromkeys(SUMS, 0)

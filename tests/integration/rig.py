@@ -25,8 +25,8 @@ sys.path.insert(0, str(TOP / "tests" / "tools"))
 import sum_records  # noqa: E402
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNS, _CLONE_NEWNET, _MS_REC, _MS_PRIVATE = 0x00020000, 0x40000000, 0x4000, 0x40000
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWNET = 0x00020000, 0x08000000, 0x40000000
+_MS_REC, _MS_PRIVATE, _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 0x4000, 0x40000, 1, 24
 
 
 class Skipped(Exception):
@@ -303,7 +303,8 @@ class Rig:
             print(f"skipped: {self.name}: all: not root", flush=True)
             sys.exit(0)
         os.environ["PATH"] += ":/usr/sbin:/sbin"
-        _check(_libc.unshare(_CLONE_NEWNS), "unshare")
+        # nfcapd takes another one whose folder has the same inode, in another mount namespace, for itself.
+        _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
         _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
         mount("tmpfs", "/run")
         os.makedirs("/run/netns")
