@@ -54,8 +54,7 @@ def expect_equal(got, wanted, what):
 
 
 def wait_until(condition, what, seconds=60):
-    """The limit is for a rheod that never does it: with a busy machine everything may take seconds. A condition that
-    is true is seen, however late."""
+    """The limit is for what never comes: on a busy machine everything takes seconds. What is true is seen, however late."""
     deadline = time.monotonic() + seconds
     while True:
         late = time.monotonic() > deadline
@@ -311,8 +310,7 @@ class Rig:
         os.makedirs("/run/lock")
         self.folder = pathlib.Path("/run") / self.name
         self.folder.mkdir()
-        self._children = []
-        self._at_end = []
+        self._children, self._at_end = [], []
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def case_folder(self, case):
