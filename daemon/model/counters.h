@@ -50,7 +50,7 @@ struct LaneCounters {
   std::uint64_t records_lost = 0;
   std::uint64_t records_rejected = 0;  // sent, but not kept by the receiver (OTLP's partial_success)
   std::uint64_t records_spooled = 0;   // of records_sent: on disk, for a receiver that is away
-  FlowCounts lost;
+  FlowCounts lost = {};
 };
 
 struct CollectorCounters {
