@@ -61,9 +61,6 @@ class LinkFollower {
   std::vector<Followed> followed() const;  // in the order of their numbers
 
   std::vector<std::string> metered() const;  // names, in the order of their numbers
-
-  /// Namespaces that the settings name and that are not there, or not to be had: the name and why.
-  const std::map<std::string, std::string>& missing_namespaces() const { return netns_.missing(); }
   LinkCounters counters() const;
 
  private:

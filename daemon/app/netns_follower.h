@@ -44,9 +44,6 @@ class NetnsFollower {
 
   std::uint64_t next_look_ns() const { return next_ns_; }  // CLOCK_MONOTONIC; 0: when fd() says so
 
-  /// Wanted, and not there: the name and why.
-  const std::map<std::string, std::string>& missing() const { return missing_; }
-
  private:
   bool is_due();
   NetnsNames::Names wanted_now();
@@ -56,7 +53,7 @@ class NetnsFollower {
   std::vector<std::string> wanted_;
   std::optional<NetnsNames> names_;
   std::map<std::string, std::shared_ptr<const Netns>> known_;  // that have come; keeps their inodes theirs
-  std::map<std::string, std::string> missing_;
+  std::map<std::string, std::string> missing_;  // wanted, and not there: the name and why
   std::map<std::string, std::string> refused_;  // of those that came to be tried again, as last logged
   std::set<std::string> complaints_;            // that were logged
   std::uint64_t own_inode_ = 0;
