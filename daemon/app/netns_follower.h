@@ -53,7 +53,7 @@ class NetnsFollower {
   std::vector<std::string> wanted_;
   std::optional<NetnsNames> names_;
   std::map<std::string, std::shared_ptr<const Netns>> known_;  // that have come; keeps their inodes theirs
-  std::map<std::string, std::string> missing_;  // wanted, and not there: the name and why
+  std::map<std::string, std::string> missing_;                 // wanted, and not there: the name and why
   std::map<std::string, std::string> refused_;  // of those that came to be tried again, as last logged
   std::set<std::string> complaints_;            // that were logged
   std::uint64_t own_inode_ = 0;

@@ -28,6 +28,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"interfaces.include", "['eth0']"},
     {"interfaces.exclude", "['eth1']"},
     {"interfaces.direction", "{eth0 = 'ingress'}"},
+    {"interfaces.netns", "['blue']"},
     {"datapath.hook", "'clsact'"},
     {"datapath.tcx_order", "'last'"},
     {"datapath.tc_priority", "7"},
