@@ -154,8 +154,10 @@ def fallen_silent(rig, case):
 CLIENT, GATEWAY, OUTSIDE, SERVER = "192.0.2.2", "192.0.2.1", "198.51.100.1", "198.51.100.2"
 SOCKETS, DATAGRAMS, DATA_OCTETS = 10, 50, 100  # fewer packets than any queue on their way takes
 DATAGRAM_OCTETS = 20 + 8 + DATA_OCTETS
+# On one CPU both ways: where several count a flow, another interface than the first may report it.
+ONE_CPU = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
 # As an application sends: datagrams on each of some sockets; "answered" waits for the answer to each.
-SEND = """import socket, sys
+SEND = ONE_CPU + """import socket, sys
 host, sockets, datagrams, octets, answered = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5] == "answered"
 for _ in range(sockets):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -166,7 +168,7 @@ for _ in range(sockets):
             if answered and len(sender.recv(65536)) != octets:
                 sys.exit("another answer")
 """
-ECHO = """import socket
+ECHO = ONE_CPU + """import socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("0.0.0.0", 7000))
 print("bound", flush=True)
