@@ -65,6 +65,9 @@ class Control {
   /// Removes them, but those of an unknown kind; which it did.
   virtual std::vector<Orphan> clean_orphans() = 0;
 
+  /// The main loop does it when it has looked at what else waits; or never, when rheod stops.
+  virtual void soon(std::function<void()> work) = 0;
+
   /// Both answer later, from the main loop, once the collector has done it; or never, when rheod stops.
   virtual void drain(Drained done) = 0;
   virtual void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) = 0;

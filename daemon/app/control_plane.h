@@ -81,6 +81,7 @@ class ControlPlane final : public Control {
   std::vector<Orphan> orphans() const override;
   std::vector<Orphan> clean_orphans() override;
   void drain(Drained done) override;
+  void soon(std::function<void()> work) override { mailbox_->post(std::move(work)); }
   void find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) override;
 
  private:

@@ -94,7 +94,7 @@ const char* usage() {
          "  monitor                      print events as they happen\n"
          "\n"
          "  -j, --json                   for scripts\n"
-         "  -n, --limit N                of flows, 1 to 10000 (default: 1000)\n"
+         "  -n, --limit N                of flows, 1 to 1000 (default: 1000)\n"
          "  -s, --sort KEY               of flows: bytes (default), packets, start or end;\n"
          "                               of flows top also rate (default) or packet-rate\n"
          "      --persist                of changes: also from the next start on\n"

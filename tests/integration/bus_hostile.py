@@ -166,6 +166,14 @@ def latency(near, rheod):
     raise AssertionError(f"others wait too long, in {ROUNDS} rounds: {shown} ms")
 
 
+def most_flows():
+    """The longest answer that there is."""
+    client = Client(SOCKET, timeout=60)
+    called = client.call(NAME, ROOT, MANAGER, "ListFlows", "sus", ("", 1_000, "bytes"))
+    expect(not called.failed, f"ListFlows: {called.error}")
+    client.close()
+
+
 def one_round(rheod):
     other = Client(SOCKET, timeout=60)
     bus_daemon, _, _ = struct.unpack("3i", other.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -175,6 +183,8 @@ def one_round(rheod):
         until = time.monotonic() + 6
         while time.monotonic() < until:
             all_hostile(uid)
+            if uid == 0:
+                most_flows()
     attackers = [in_process(uid, lambda uid=uid: keep_calling(uid)) for uid in (0, ORDINARY_UID)]
     ours, bus, served = [], [], []
     until = time.monotonic() + 5
