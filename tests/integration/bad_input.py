@@ -48,10 +48,21 @@ def become_nobody():
     os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
+def bpf_objects(kind):
+    """Their numbers. A list fails where an object, also somebody else's, goes while it is made."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return {item["id"] for item in json.loads(run(["bpftool", "-j", kind, "list"]) or "[]")}
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def attached(namespace):
     """Everything of BPF that outlives a process, as far as it concerns the namespace."""
-    objects = {kind: {item["id"] for item in json.loads(run(["bpftool", "-j", kind, "list"]) or "[]")}
-               for kind in ("prog", "link")}
+    objects = {kind: bpf_objects(kind) for kind in ("prog", "link")}
     objects["filters"] = {line for way in ("ingress", "egress")
                           for line in namespace.run(["tc", "filter", "show", "dev", "east", way]).splitlines()}
     objects["qdiscs"] = set(namespace.run(["tc", "qdisc", "show", "dev", "east"]).splitlines())
