@@ -35,9 +35,10 @@ unsigned find_link(const EntryState& entry, std::uint32_t link) {
 
 /// Its number, or kUnknown when there is no room to note it.
 unsigned note_link(EntryState& entry, std::uint32_t link) {
-  const unsigned free = find_link(entry, 0);
-  if (free != kUnknown) entry.link[free - 1] = link;
-  return free;
+  auto* const free = std::ranges::find(entry.link, 0U);
+  if (free == entry.link.end()) return kUnknown;
+  *free = link;
+  return static_cast<unsigned>(free - entry.link.begin()) + 1;
 }
 
 /// Forgets one that reports nothing; there is one, since two at most do.

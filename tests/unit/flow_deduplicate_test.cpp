@@ -150,6 +150,15 @@ TEST_F(DeduplicateTest, OlderPacketsOfAKnownLinkDoNot) {
   EXPECT_EQ(duplicate().packets, 3U);
 }
 
+// As the interface of a capture may be, or what a damaged file says.
+TEST_F(DeduplicateTest, ALinkMayHaveTheNumber0) {
+  merge(seen_on(0, 2, kStart));
+  merge(seen_on(8, 2, kStart + kMicrosecond));
+  const auto records = end();
+  EXPECT_EQ(records[0].link, 0U);
+  EXPECT_THAT(records[0].other_links, ElementsAre(8, 0, 0));
+}
+
 TEST_F(DeduplicateTest, EachDirectionHasAReporter) {
   merge(seen_on(7, 3, kStart, 0));
   merge(seen_on(8, 3, kStart, 0));
