@@ -69,7 +69,7 @@ def last_line(output):
 
 class Builds:
     """The presets, each configured and built once, when the first kind needs it. Of the sanitizers' presets only what
-    their kinds run: rheod and the unit tests."""
+    their kinds run: rheod and the unit tests, or the fuzzers."""
 
     def __init__(self):
         self._results = {}
@@ -77,6 +77,8 @@ class Builds:
 
     @staticmethod
     def _targets(preset):
+        if preset == "fuzz":
+            return ["--target", *sorted(path.stem for path in (TOP / "tests" / "fuzz").glob("*_fuzz.cpp"))]
         if preset not in ("asan", "tsan"):
             return []
         tests = sorted(path.stem.removesuffix("_test") for path in (TOP / "tests" / "unit").glob("*_test.cpp"))
