@@ -20,7 +20,6 @@ Result<AddressWatcher> AddressWatcher::open() {
 }
 
 Status AddressWatcher::resync() {
-  out_of_step_ = true;
   auto links = dump_link_addresses();
   if (!links) return forward(std::move(links));
   links_ = *std::move(links);
@@ -28,7 +27,7 @@ Status AddressWatcher::resync() {
   std::set<std::uint32_t> indexes;
   for (const auto& [index, addresses] : links_) indexes.insert(index);
   for (const std::uint32_t index : indexes) publish(index);
-  out_of_step_ = false;
+  events_.in_step();
   return Done{};
 }
 
@@ -46,19 +45,12 @@ void AddressWatcher::publish(std::uint32_t index) {
 
 Status AddressWatcher::read() {
   std::set<std::uint32_t> changed;
-  auto received = events_.drain([&](std::span<const std::byte> message) {
+  auto out_of_step = events_.follow([&](std::span<const std::byte> message) {
     if (const auto index = apply_address_message(message, links_)) changed.insert(*index);
   });
   for (const std::uint32_t index : changed) publish(index);
-  if (!received) return forward(std::move(received), "watch addresses");
-  if (*received == Received::overflowed) ++overruns_;
-  if (*received != Received::overflowed && !out_of_step_) return Done{};
-
-  out_of_step_ = true;
-  // As LinkWatcher: what is waiting would undo the answer.
-  const auto emptied = events_.discard();
-  if (!emptied) return failure("watch addresses: " + emptied.error().what, std::errc::io_error);
-  if (!*emptied) return Done{};
+  if (!out_of_step) return forward(std::move(out_of_step), "watch addresses");
+  if (!*out_of_step) return Done{};
   if (auto synced = resync(); !synced) return forward(std::move(synced), "watch addresses");
   return Done{};
 }

@@ -19,7 +19,7 @@ class AddressWatcher {
 
   int fd() const { return events_.fd(); }  // readable when something has changed
   const AddressTable& table() const { return table_; }
-  std::uint64_t overruns() const { return overruns_; }
+  std::uint64_t overruns() const { return events_.overruns(); }
 
   /// Takes in what has changed. Waits only where messages were lost, as dump_link_addresses() does; where
   /// that fails, the next call asks again.
@@ -33,8 +33,6 @@ class AddressWatcher {
   EventSocket events_;
   std::map<std::uint32_t, LinkAddresses> links_;  // of which the table has copies
   AddressTable table_;
-  std::uint64_t overruns_ = 0;
-  bool out_of_step_ = false;
 };
 
 }  // namespace rheo

@@ -19,7 +19,7 @@ constexpr int kDiscards = 16;
 
 /// What the callback of one drain() works with.
 struct Drain {
-  const std::function<void(std::span<const std::byte>)>& message;
+  const EventSocket::TakeMessage& message;
   std::exception_ptr thrown;
 };
 
@@ -62,7 +62,17 @@ Result<EventSocket> EventSocket::join(int protocol, std::initializer_list<int> g
 
 int EventSocket::fd() const { return nl_socket_get_fd(socket_.get()); }
 
-Result<Received> EventSocket::drain(const std::function<void(std::span<const std::byte>)>& message) {
+Result<bool> EventSocket::follow(const TakeMessage& message) {
+  const auto received = drain(message);
+  if (!received) return std::unexpected(received.error());
+  if (*received == Received::overflowed) {
+    ++overruns_;
+    out_of_step_ = true;
+  }
+  return out_of_step_ ? discard() : Result<bool>(false);
+}
+
+Result<EventSocket::Received> EventSocket::drain(const TakeMessage& message) {
   Drain drain{.message = message, .thrown = nullptr};
   nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, take_message, &drain);
   for (int datagram = 0; datagram < kDatagramsAtOnce; ++datagram) {
@@ -75,6 +85,7 @@ Result<Received> EventSocket::drain(const std::function<void(std::span<const std
   return Received::some;
 }
 
+/// False: so many came meanwhile that others should have their turn.
 Result<bool> EventSocket::discard() {
   for (int round = 0; round < kDiscards; ++round) {
     const auto received = drain([](std::span<const std::byte> /*message*/) {});

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -15,12 +16,6 @@ struct nl_sock;
 
 namespace rheo {
 
-enum class Received {
-  all,         // until nothing was left
-  some,        // more is waiting: so many came that others should have their turn
-  overflowed,  // the kernel had no room and dropped some
-};
-
 class EventSocket {
  public:
   /// A member of the groups (RTNLGRP_*) from now on. Asks for 4 MiB of room, which needs CAP_NET_ADMIN;
@@ -29,18 +24,35 @@ class EventSocket {
 
   int fd() const;  // readable when something came
 
-  /// Hands out messages with their headers, each valid for the call only.
-  Result<Received> drain(const std::function<void(std::span<const std::byte>)>& message);
+  using TakeMessage = std::function<void(std::span<const std::byte>)>;
 
-  /// Throws away what is waiting: after an overflow that was told before what was dropped. False: so many
-  /// came meanwhile that others should have their turn.
-  Result<bool> discard();
+  /// Hands out messages with their headers, each valid for the call only. True: the kernel had no room and
+  /// dropped some, in this call or since in_step(), and what was waiting is thrown away, since it was told
+  /// before that and would undo an answer: everything is to be asked for anew. Messages that come from here
+  /// on are part of the answer, or lead to it once more.
+  Result<bool> follow(const TakeMessage& message);
+
+  /// Everything was asked for.
+  void in_step() { out_of_step_ = false; }
+
+  std::uint64_t overruns() const { return overruns_; }  // times that the kernel dropped some
 
  private:
+  enum class Received {
+    all,         // until nothing was left
+    some,        // more is waiting: so many came that others should have their turn
+    overflowed,  // the kernel had no room and dropped some
+  };
+
+  Result<Received> drain(const TakeMessage& message);
+  Result<bool> discard();
+
   struct Free {
     void operator()(nl_sock* socket) const;
   };
   std::unique_ptr<nl_sock, Free> socket_;
+  std::uint64_t overruns_ = 0;
+  bool out_of_step_ = false;
 };
 
 }  // namespace rheo

@@ -46,29 +46,20 @@ Result<LinkWatcher> LinkWatcher::open(std::shared_ptr<const Netns> netns) {
 }
 
 Status LinkWatcher::resync() {
-  out_of_step_ = true;
   auto links = ask_inside(netns_.get(), dump_links);
   if (!links) return forward(std::move(links));
   links_ = *std::move(links);
-  out_of_step_ = false;
+  events_.in_step();
   return Done{};
 }
 
 Result<LinkChanges> LinkWatcher::read() {
   LinkChanges changes;
-  auto received = events_.drain([&](std::span<const std::byte> message) {
+  auto out_of_step = events_.follow([&](std::span<const std::byte> message) {
     if (const auto change = read_link_change(message)) apply(*change, links_, changes);
   });
-  if (!received) return forward(std::move(received), "watch links");
-  if (*received == Received::overflowed) ++overruns_;
-  if (*received != Received::overflowed && !out_of_step_) return changes;
-
-  out_of_step_ = true;
-  // What is waiting was told before what was lost, and would undo the answer.
-  const auto emptied = events_.discard();
-  if (!emptied) return failure("watch links: " + emptied.error().what, std::errc::io_error);
-  if (!*emptied) return changes;
-  // Messages that come from here on are part of the answer, or lead to it once more.
+  if (!out_of_step) return forward(std::move(out_of_step), "watch links");
+  if (!*out_of_step) return changes;
   if (auto synced = resync(); !synced) return forward(std::move(synced), "watch links");
   changes.any = changes.resynced = true;
   return changes;

@@ -32,7 +32,7 @@ class LinkWatcher {
 
   int fd() const { return events_.fd(); }  // readable when something has changed
   const LinkTable& links() const { return links_; }
-  std::uint64_t overruns() const { return overruns_; }
+  std::uint64_t overruns() const { return events_.overruns(); }
 
   /// Takes in what has changed. Waits only where messages were lost, as dump_links() does; where that fails,
   /// the next call asks again.
@@ -46,8 +46,6 @@ class LinkWatcher {
   EventSocket events_;
   std::shared_ptr<const Netns> netns_;
   LinkTable links_;
-  std::uint64_t overruns_ = 0;
-  bool out_of_step_ = false;
 };
 
 }  // namespace rheo
