@@ -11,8 +11,6 @@
 namespace rheo {
 namespace {
 
-using Dictionary = std::map<std::string, sdbus::Variant>;
-
 std::string hex(std::uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
@@ -20,7 +18,7 @@ std::string hex(std::uint64_t value) {
 }
 
 template <class T>
-void add(Dictionary& flow, const char* name, const T& value) {
+void add(FlowDictionary& flow, const char* name, const T& value) {
   flow.emplace(name, sdbus::Variant(value));
 }
 
@@ -31,8 +29,8 @@ bool is_mapped(const Address& address) {
   return std::equal(kPrefix.begin(), kPrefix.begin() + 12, address.begin());
 }
 
-Dictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
-  Dictionary flow;
+FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
+  FlowDictionary flow;
   add(flow, "FlowId", hex(record.flow_id));
   add(flow, "Interface", valid_utf8(link_full_name(links, record.link)));
   add(flow, "InterfaceIndex", link_ifindex(record.link));

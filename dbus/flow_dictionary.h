@@ -11,7 +11,9 @@
 
 namespace rheo {
 
-std::map<std::string, sdbus::Variant> flow_dictionary(const FlowRecord& record, const LinkTable& links);
+using FlowDictionary = std::map<std::string, sdbus::Variant>;
+
+FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links);
 
 /// True for an IPv4 address, which is stored as ::ffff:a.b.c.d.
 bool is_mapped(const Address& address);

@@ -2,7 +2,6 @@
 #include "dbus/manager_object.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +11,6 @@
 #include "daemon/base/utf8.h"
 #include "daemon/model/byte_order.h"
 #include "daemon/model/names.h"
-#include "dbus/flow_dictionary.h"
 #include "dbus/item_objects.h"
 #include "dbus/rights.h"
 
@@ -45,9 +43,9 @@ std::vector<sdbus::Struct<std::string, std::string, std::string>> rows_of(
 struct FlowsAnswer {
   Control& control;
   std::weak_ptr<Replies> waiting;
-  Replies::Later<sdbus::Result<std::vector<std::map<std::string, sdbus::Variant>>>> later;
+  Replies::Later<sdbus::Result<std::vector<FlowDictionary>>> later;
   FoundFlows found;
-  std::vector<std::map<std::string, sdbus::Variant>> told = {};
+  std::vector<FlowDictionary> told = {};
 };
 
 void go_on(const std::shared_ptr<FlowsAnswer>& answer) {
@@ -149,21 +147,22 @@ void ManagerObject::ListListeningPorts(sdbus::Result<std::vector<Port>>&& result
   });
 }
 
-void ManagerObject::ListFlows(sdbus::Result<std::vector<Flow>>&& result, std::string filter,
+void ManagerObject::ListFlows(sdbus::Result<std::vector<FlowDictionary>>&& result, std::string filter,
                               std::uint32_t limit, std::string sort) {
   const auto find = [this, filter = std::move(filter), limit,
-                     sort = std::move(sort)](const Later<std::vector<Flow>>& later) {
+                     sort = std::move(sort)](const Later<std::vector<FlowDictionary>>& later) {
     const auto order = order_of(sort);
     if (!order) return replies_->refuse(later, failure("sort: not bytes, packets, start or end").error());
     if (limit == 0 || limit > kMostFlows)
       return replies_->refuse(later, failure("limit " + std::to_string(limit) + ": not 1 to 1000").error());
-    control_.find_flows(filter, *order, limit,
-                        [this, later, waiting = std::weak_ptr(replies_)](const Result<FoundFlows>& found) {
-                          const auto replies = waiting.lock();
-                          if (!replies) return;
-                          if (!found) return replies->refuse(later, found.error());
-                          go_on(std::make_shared<FlowsAnswer>(control_, waiting, later, *found));
-                        });
+    control_.find_flows(
+        filter, *order, limit,
+        [&control = control_, later, waiting = std::weak_ptr(replies_)](Result<FoundFlows> found) {
+          const auto replies = waiting.lock();
+          if (!replies) return;
+          if (!found) return replies->refuse(later, found.error());
+          go_on(std::make_shared<FlowsAnswer>(control, waiting, later, *std::move(found)));
+        });
   };
   guarded("ListFlows", std::move(result), find);
 }

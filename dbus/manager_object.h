@@ -9,6 +9,7 @@
 
 #include "dbus/authority.h"
 #include "dbus/control.h"
+#include "dbus/flow_dictionary.h"
 #include "dbus/replies.h"
 #include "dbus/sdbus.h"
 #include "rheo_adaptor.h"
@@ -27,7 +28,6 @@ class ManagerObject final
   void emit_changed(const std::vector<std::string>& properties);
 
  private:
-  using Flow = std::map<std::string, sdbus::Variant>;
   using OrphanRow = sdbus::Struct<std::string, std::string, std::string>;
   using Port = sdbus::Struct<std::string, std::string, std::uint16_t>;
   template <class... Values>
@@ -44,7 +44,7 @@ class ManagerObject final
   void GetStatistics(sdbus::Result<std::map<std::string, std::uint64_t>>&& result) override;
   std::vector<sdbus::Struct<std::string, std::uint64_t, std::uint64_t, bool>> GetLosses() override;
   void ListListeningPorts(sdbus::Result<std::vector<Port>>&& result) override;
-  void ListFlows(sdbus::Result<std::vector<Flow>>&& result, std::string filter, std::uint32_t limit,
+  void ListFlows(sdbus::Result<std::vector<FlowDictionary>>&& result, std::string filter, std::uint32_t limit,
                  std::string sort) override;
   void GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) override;
   void SetLogLevel(sdbus::Result<>&& result, std::string level) override;

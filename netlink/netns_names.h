@@ -13,8 +13,6 @@
 
 namespace rheo {
 
-inline constexpr const char* kNetnsDirectory = "/run/netns";
-
 class NetnsNames {
  public:
   static Result<NetnsNames> watch(std::string directory = kNetnsDirectory);

@@ -195,8 +195,8 @@ void ControlPlane::find_flows(std::string_view filter, FlowOrder order, std::uin
                             .done = [answered, mailbox, links](const Status&, std::vector<FlowRecord> flows) {
                               const auto main = mailbox.lock();
                               if (!main) return;
-                              main->post([answered, links, found = std::move(flows)] {
-                                (*answered)(FoundFlows{.flows = found, .links = *links});
+                              main->post([answered, links, found = std::move(flows)]() mutable {
+                                (*answered)(FoundFlows{.flows = std::move(found), .links = *links});
                               });
                             }});
   if (!asked) (*answered)(std::unexpected(asked.error()));

@@ -30,6 +30,13 @@ std::string some_of(const std::vector<std::string>& names) {
   return text;
 }
 
+/// As published: of which namespace it is.
+Link in_namespace(Link link, std::uint8_t number, const std::string& name) {
+  link.netns = number;
+  link.netns_name = name;
+  return link;
+}
+
 /// The same to the kernel, whatever the name.
 bool same_place(const LinkTarget& a, const LinkTarget& b) {
   return a.layer == b.layer && a.ingress == b.ingress && a.egress == b.egress;
@@ -127,7 +134,7 @@ Result<bool> LinkFollower::read_changes_of(std::uint8_t number, Space& space) {
     for (auto& [id, attached] : attached_)
       if (id.netns == number) attached.sure = false;
   for (const std::uint32_t ifindex : changes->gone) forget({.netns = number, .ifindex = ifindex});
-  remember_gone(number, space, before);
+  remember_gone(number, space, before, space.watcher.links());
   return true;
 }
 
@@ -141,26 +148,23 @@ void LinkFollower::forget(LinkId id) {
   attached_.erase(found);
 }
 
-/// As published: with the name of its namespace.
 LinkTable LinkFollower::current() const {
   LinkTable table;
   for (const auto& [number, space] : spaces_) {
-    for (const auto& [ifindex, link] : space.watcher.links()) {
-      Link& published = table[link_number({.netns = number, .ifindex = ifindex})] = link;
-      published.netns = number;
-      published.netns_name = space.name;
-    }
+    for (const auto& [ifindex, link] : space.watcher.links())
+      table.emplace(link_number({.netns = number, .ifindex = ifindex}),
+                    in_namespace(link, number, space.name));
   }
   return table;
 }
 
-void LinkFollower::remember_gone(std::uint8_t number, const Space& space, const LinkTable& before) {
+void LinkFollower::remember_gone(std::uint8_t number, const Space& space, const LinkTable& before,
+                                 const LinkTable& now) {
   const std::uint64_t now_ns = monotonic_ns();
   for (const auto& [ifindex, link] : before) {
-    if (space.watcher.links().contains(ifindex)) continue;
-    Gone& gone = gone_[link_number({.netns = number, .ifindex = ifindex})] = {link, now_ns};
-    gone.link.netns = number;
-    gone.link.netns_name = space.name;
+    if (!now.contains(ifindex))
+      gone_[link_number({.netns = number, .ifindex = ifindex})] = {in_namespace(link, number, space.name),
+                                                                   now_ns};
   }
 }
 
@@ -284,15 +288,13 @@ void LinkFollower::report_changes() {
 void LinkFollower::arm(bool more) {
   std::uint64_t delay_ns = more ? 1 : 0;
   const std::uint64_t now_ns = monotonic_ns();
-  for (const auto& [id, entry] : refused_) {
-    const std::uint64_t left_ns = entry.next_ns > now_ns ? entry.next_ns - now_ns : 1;
+  const auto not_after = [&](std::uint64_t at_ns) {
+    const std::uint64_t left_ns = at_ns > now_ns ? at_ns - now_ns : 1;
     delay_ns = delay_ns == 0 ? left_ns : std::min(delay_ns, left_ns);
-  }
+  };
+  for (const auto& [id, entry] : refused_) not_after(entry.next_ns);
   if (watch_failing_ && delay_ns == 0) delay_ns = kFirstDelayNs;
-  if (const std::uint64_t next_ns = netns_.next_look_ns(); next_ns != 0) {
-    const std::uint64_t left_ns = next_ns > now_ns ? next_ns - now_ns : 1;
-    delay_ns = delay_ns == 0 ? left_ns : std::min(delay_ns, left_ns);
-  }
+  if (netns_.next_look_ns() != 0) not_after(netns_.next_look_ns());
   itimerspec time{};
   time.it_value.tv_sec = static_cast<time_t>(delay_ns / kNanosecondsPerSecond);
   time.it_value.tv_nsec = static_cast<long>(delay_ns % kNanosecondsPerSecond);

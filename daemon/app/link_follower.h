@@ -98,7 +98,7 @@ class LinkFollower {
   LinkTable current() const;
   LinkTarget target_of(LinkId id, InterfaceChooser::Wanted directions) const;
   const Link& link_of(LinkId id) const { return spaces_.at(id.netns).watcher.links().at(id.ifindex); }
-  void remember_gone(std::uint8_t number, const Space& space, const LinkTable& before);
+  void remember_gone(std::uint8_t number, const Space& space, const LinkTable& before, const LinkTable& now);
   void publish();
   bool act(std::uint64_t until_ns);
   void detach_others(std::uint64_t until_ns);

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "daemon/app/link_follower.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/config/toml_tree.h"
 
@@ -59,9 +58,7 @@ void LinkFollower::leave(const std::string& name) {
     return true;
   });
   datapath_->close_namespace(number);
-  const std::uint64_t now_ns = monotonic_ns();
-  for (const auto& [index, link] : current())
-    if (link.netns == number) gone_[index] = {link, now_ns};
+  remember_gone(number, found->second, found->second.watcher.links(), {});
   overruns_before_ += found->second.watcher.overruns();
   spaces_.erase(found);
   log::info("network namespace {}: no longer followed", printable(name));
@@ -78,11 +75,10 @@ void LinkFollower::choose_by_name(const std::string& name, bool attach) {
 }
 
 LinkTarget LinkFollower::target_of(LinkId id, InterfaceChooser::Wanted directions) const {
-  const std::string& space = spaces_.at(id.netns).name;
   const Link& link = link_of(id);
   return {.ifindex = link.index,
           .netns = id.netns,
-          .name = space.empty() ? link.name : space + "/" + link.name,
+          .name = full_name(spaces_.at(id.netns).name, link.name),
           .layer = link.layer,
           .ingress = directions.ingress,
           .egress = directions.egress};

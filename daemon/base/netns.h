@@ -12,6 +12,9 @@
 
 namespace rheo {
 
+/// Where network namespaces have names (ip-netns(8)).
+inline constexpr const char* kNetnsDirectory = "/run/netns";
+
 class Netns {
  public:
   /// Fails where the file is no network namespace.

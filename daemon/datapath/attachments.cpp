@@ -22,6 +22,11 @@ void for_each_interface(Visit&& visit) {
   ::if_freenameindex(interfaces);
 }
 
+/// Called in the namespace of the place.
+bool is_in_place(const Place& place, int link_fd) {
+  return tcx_ifindex(link_fd, place.direction) == place.ifindex;
+}
+
 }  // namespace
 
 Attachments::Attachments(const AttachOptions& options, const PinDirectory& pins, Namespaces& spaces)
@@ -54,10 +59,6 @@ void Attachments::inherit_links() {
 void Attachments::inherit_qdiscs() {
   for (const std::string& name : pins_->names_beginning_with(kQdiscMarkPrefix))
     if (const auto link = link_of_qdisc_mark(name)) qdiscs_.insert(*link);
-}
-
-bool Attachments::is_in_place(const Place& place, int link_fd) const {
-  return tcx_ifindex(link_fd, place.direction) == place.ifindex;
 }
 
 Status Attachments::attach(const LinkTarget& target, const ProgramFds& programs) {

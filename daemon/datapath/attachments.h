@@ -67,7 +67,6 @@ class Attachments {
   void inherit_qdiscs();
 
   // These are called in the namespace of the place or link.
-  bool is_in_place(const Place& place, int link_fd) const;
   Status attach_here(const LinkTarget& target, const ProgramFds& programs);
   void detach_here(LinkId link);
   void forget_here(LinkId link);

@@ -11,8 +11,6 @@
 namespace rheo {
 namespace {
 
-constexpr const char* kDirectory = "/run/netns";
-
 struct Named {
   std::string name;
   std::shared_ptr<const Netns> netns;
@@ -21,7 +19,7 @@ struct Named {
 /// What the mark is of, if it still has the name.
 std::optional<Named> find_marked(const NetnsMark& mark) {
   std::error_code error;
-  std::filesystem::directory_iterator entry(kDirectory, error);
+  std::filesystem::directory_iterator entry(kNetnsDirectory, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename();
     if (netns_name_hash(name) != mark.name_hash) continue;

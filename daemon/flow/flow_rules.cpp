@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/flow/flow_rules.h"
-#include "daemon/model/byte_order.h"
-#include "daemon/model/protocols.h"
 
 #include <netinet/in.h>
 
 #include <algorithm>
 #include <cstring>
 #include <optional>
+
+#include "daemon/model/byte_order.h"
+#include "daemon/model/protocols.h"
 
 namespace rheo {
 namespace {

@@ -78,9 +78,10 @@ inline std::string_view link_netns_name(const LinkTable& links, std::uint32_t li
 }
 
 /// "eth0", and "blue/eth0" in the namespace blue: neither name can have a slash.
-inline std::string full_name(const Link& link) {
-  return link.netns_name.empty() ? link.name : link.netns_name + "/" + link.name;
+inline std::string full_name(const std::string& netns_name, const std::string& name) {
+  return netns_name.empty() ? name : netns_name + "/" + name;
 }
+inline std::string full_name(const Link& link) { return full_name(link.netns_name, link.name); }
 
 /// The same of a record's link, or "" when the table does not have it.
 inline std::string link_full_name(const LinkTable& links, std::uint32_t link) {
