@@ -20,4 +20,7 @@ find_program(RHEO_XML2CPP sdbus-c++-xml2cpp REQUIRED)
 
 # BPF programs are compiled by clang whatever compiles the rest.
 find_program(RHEO_BPF_CLANG NAMES clang-14 clang-19 clang-18 clang REQUIRED)
-find_program(RHEO_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
+# Ubuntu 24.04 has in /usr/sbin a script that looks for the bpftool of the running kernel, which no build's root has: any
+# kernel's will do.
+file(GLOB tools_of_kernels /usr/lib/linux-tools/*)
+find_program(RHEO_BPFTOOL NAMES bpftool HINTS ${tools_of_kernels} PATHS /usr/sbin /sbin REQUIRED)
