@@ -25,42 +25,16 @@ from rig import expect, expect_equal  # noqa: E402
 import debian_roots  # noqa: E402
 from booted import NEEDED, wait_for  # noqa: E402
 from debian_suite import Unavailable, run  # noqa: E402
-from package_host import RECORDS, Host, Traffic, expect_nothing_attached, of_version, version_of  # noqa: E402
+from package_host import RECORDS, Host, Traffic, expect_nothing_attached  # noqa: E402
+from package_versions import Package, version_of  # noqa: E402
 
 LATER_SUITE = "trixie"
 MOST_EXPOSED = 2.0  # systemd-analyze security
 MANAGER = "org.rheo.Rheo1 /org/rheo/Rheo1 org.rheo.Rheo1.Manager"
+EXPECTED_WARNINGS = re.compile(r"nonsense|50-test\.toml|a rheod of another schema are removed|its schema is \d+, this program's is \d+: set aside")
 # What is written by other programs than rheo's while packages come and go.
 OTHERS = re.compile(r"/var/(lib/(dpkg|apt|systemd)|cache|log/(apt|journal|dpkg\.log|wtmp|btmp|lastlog)|tmp)\b|/etc/(\.pwd\.lock|ld\.so\.cache|\w+-$)"
                     r"|/run/(systemd|udev|log|user|netns|mount|dbus|lock|utmp|blkid|agetty)\b|/usr/share/(info|man)/.*(dir|cat|index)")
-
-
-def change_schema(tree):
-    """As far as the package's own scripts know."""
-    schema = tree / "usr" / "share" / "rheo" / "schema"
-    preinst = tree / "DEBIAN" / "preinst"
-    ours, other = schema.read_text().strip(), "maps 1000, table 1000"
-    expect(ours in preinst.read_text(), f"preinst does not know the schema: {ours}")
-    preinst.write_text(preinst.read_text().replace(ours, other))
-    schema.write_text(other + "\n")
-
-
-class Package:
-    """The .deb, and those of other versions made of it."""
-
-    def __init__(self, file, folder):
-        self.folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self.version = version_of(file)
-        self.file = shutil.copy(file, folder / f"rheo_{self.version}.deb")
-        self.higher = of_version(self.file, f"{self.version}+upgrade1", folder)
-        self.other_schema = of_version(self.file, f"{self.version}+upgrade2", folder, change_schema)
-
-    @staticmethod
-    def path(file):
-        """In the container."""
-        return f"/packages/{pathlib.Path(file).name}"
 
 
 def files(host):
@@ -195,10 +169,48 @@ def changes_schema(host, package):
     refused = "status=219/CGROUP" in host.run("journalctl --no-pager -u rheod")
     expect(refused or found and found[1] < found[2], f"the journal on the time that was not metered: {said}")
     expect_equal(said[0]["PRIORITY"], "4", "its priority")
+    ours, *_ = version_folders(host)
     # The way back is the same.
     host.apt("install", "--allow-downgrades", package.path(package.file))
     host.wait_metering()
     expect_equal(len([line for line in host.journal() if "another schema" in line["MESSAGE"]]), 2, "lines in the journal")
+    expect_equal(version_folders(host) == [ours], not package.compiled, f"folders of pins, with {ours} before: {version_folders(host)}")
+
+
+def version_folders(host):
+    """One for each schema that has something in the kernel."""
+    found = host.run("ls /sys/fs/bpf/rheo").split()
+    expect_equal(len(found), 1, f"schemas in the kernel: {found}")
+    return found
+
+
+def is_killed(host):
+    """With nothing that starts it again."""
+    host.run("mkdir -p /run/systemd/system/rheod.service.d && "
+             "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
+             "kill -9 $(systemctl show rheod --value -p MainPID)")
+    wait_for(lambda: host.show("ActiveState") == "failed", "rheod that is gone")
+    host.run("rm -r /run/systemd/system/rheod.service.d && systemctl daemon-reload")
+    expect(host.pins(), "nothing is left behind")
+
+
+def changes_schema_when_killed(host, package):
+    """What nobody stopped is taken off by the next that starts, of whatever schema."""
+    if not package.compiled:
+        return
+    before = version_folders(host)
+    is_killed(host)
+    host.apt("install", package.path(package.other_schema))
+    expect_equal(version_folders(host), before, "folders of pins when nothing was started")
+    host.systemctl("start")
+    expect(version_folders(host) != before, f"folders of pins: {before}")
+    expect(any("of a rheod of another schema are removed" in line["MESSAGE"] for line in host.journal()), "no line about what was removed")
+    with Traffic(host):
+        time.sleep(0.2)
+    host.expect_conserved()
+    host.apt("install", "--allow-downgrades", package.path(package.file))
+    host.wait_metering()
+    expect_equal(version_folders(host), before, "folders of pins")
 
 
 def ordinary_user(host, _):
@@ -227,9 +239,8 @@ def sandbox(host, _):
     whole = host.run("journalctl --no-pager -b")
     found = re.findall(r"^.*(?:SECCOMP|status=31/SYS|apparmor=.DENIED|avc: +denied).*$", whole, re.M)
     expect_equal(found, [], "refusals in the journal")
-    # The reload's mistakes are the only thing that went wrong.
-    wrong = [line["MESSAGE"] for line in host.journal("-p warning", "_COMM=rheod") if "nonsense" not in line["MESSAGE"]
-             and "50-test.toml" not in line["MESSAGE"]]
+    # What went wrong is the reload's mistakes and what a killed rheod left to one of another schema.
+    wrong = [line["MESSAGE"] for line in host.journal("-p warning", "_COMM=rheod") if not EXPECTED_WARNINGS.search(line["MESSAGE"])]
     expect_equal(wrong, [], "warnings of rheod's")
 
 
@@ -258,13 +269,24 @@ def purges(host, package):
     """Of a package whose rheod was killed, with everything still attached."""
     host.apt("install", package.path(package.file))
     host.systemctl("enable --now")
-    host.run("mkdir -p /run/systemd/system/rheod.service.d && "
-             "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
-             "kill -9 $(systemctl show rheod --value -p MainPID)")
-    wait_for(lambda: host.show("ActiveState") == "failed", "rheod that is gone")
-    expect(host.attached() and host.pins(), "nothing is left behind that a purge could remove")
+    is_killed(host)
+    expect(host.attached(), "nothing is attached that a purge could remove")
+    purge(host)
+
+
+def purges_clsact(host, package):
+    """The same where the kernel has no TCX, or is not to use it: filters and qdiscs have no pin that holds them."""
+    host.apt("install", package.path(package.file))
+    host.configure('[datapath]\nhook = "clsact"\n')
+    host.systemctl("enable --now")
+    expect_equal(host.run(f"busctl get-property {MANAGER} KernelMode").strip(), 's "clsact"', "KernelMode")
+    is_killed(host)
+    expect_equal((len(host.qdiscs()), host.attached()), (2, []), "qdiscs, and programs at the TCX hooks")
+    purge(host)
+
+
+def purge(host):
     host.apt("purge", "rheo")
-    host.run("rm -r /run/systemd/system/rheod.service.d && systemctl daemon-reload")
     expect_nothing_attached(host)
     expect_equal(sorted(files(host) - host.before), [], "left behind")
     # What man-db has formatted is its own to forget.
@@ -276,7 +298,9 @@ def purges(host, package):
 
 CASES = {"installs": installs, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
          "restarts": restarts, "recovers": recovers, "upgrades": upgrades, "downgrades": downgrades,
-         "changes schema": changes_schema, "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges}
+         "changes schema": changes_schema, "changes schema when killed": changes_schema_when_killed,
+         "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges,
+         "purges clsact": purges_clsact}
 
 
 def newest(folder):
@@ -329,7 +353,11 @@ def test_suite(suite, build, find):
     except Unavailable as reason:
         print(f"skipped: package {suite}: all: {reason}", flush=True)
         return 0
-    package = Package(file, folder / "packages")
+    try:
+        package = Package(file, folder / "packages", compiled=suite == this_suite())
+    except (Unavailable, OSError, ValueError, StopIteration) as error:
+        print(f"failed: package {suite}: packages of other versions: {' '.join(str(error).split())}", flush=True)
+        return 1
     host = Host(folder, root, build / "bin", package.folder)
     try:
         host.boot()

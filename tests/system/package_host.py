@@ -15,7 +15,6 @@ from rig import Namespace, Rig, expect, expect_equal, finish_sending, sent_by  #
 import sum_records  # noqa: E402
 
 from booted import Container, wait_for  # noqa: E402
-from debian_suite import run  # noqa: E402
 
 RECORDS = "/var/log/rheo/flows.json"
 COLLECTOR = "10.9.1.2"
@@ -174,25 +173,6 @@ class Host:
         expect_equal({"l3": sums.l3_bytes, "l2": sums.l2_bytes}, {"l3": sent["l3_bytes"], "l2": sent["l2_bytes"]}, "octets")
         expect_equal((lost, sums.duplicates, sums.missing_sequences()), ({}, 0, 0), "losses, doubles and gaps")
         expect_equal(sorted({group.split()[2] for group in sums.groups}), ["east"], "interfaces of the records")
-
-
-def of_version(package, version, folder, mend=None):
-    """The same package with another version, made again; `mend` may change the tree that it is made from."""
-    tree = folder / f"tree-{version}"
-    run(["rm", "-rf", tree], 60)
-    run(["dpkg-deb", "-R", package, tree], 120)
-    control = tree / "DEBIAN" / "control"
-    control.write_text(re.sub(r"^Version: .*$", f"Version: {version}", control.read_text(), flags=re.M))
-    if mend:
-        mend(tree)
-    target = folder / f"rheo_{version}.deb"
-    run(["dpkg-deb", "-Zgzip", "-z1", "-b", tree, target], 120)
-    run(["rm", "-rf", tree], 60)
-    return target
-
-
-def version_of(package):
-    return run(["dpkg-deb", "-f", package, "Version"], 60).strip()
 
 
 def expect_nothing_attached(host):
