@@ -36,7 +36,7 @@ struct SteeredParts {
   Datapath& datapath;
   LinkFollower& interfaces;
   int flow_table_fd = -1;
-  AddressWatcher addresses;
+  AddressWatcher& addresses;
   std::function<Status()> reload;
   std::function<Status(const std::string& name, bool persist)> attach_interface;
   std::function<Status(const std::string& name, bool persist)> detach_interface;

@@ -123,6 +123,11 @@ Status Daemon::build() {
   if (!interfaces) return forward(std::move(interfaces));
   interfaces_ = *std::move(interfaces);
   refresh_listeners();
+  auto addresses = AddressWatcher::open();
+  if (!addresses) return forward(std::move(addresses));
+  addresses_ = *std::move(addresses);
+  class_directory_.emplace(classes_, class_settings(config_));
+  look_at_classes();
 
   auto table = FlowTable::open(table_options(config_, directory_.path()));
   if (!table) return forward(std::move(table));
@@ -224,8 +229,6 @@ Status Daemon::run_loop() {
 }
 
 Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
-  auto addresses = AddressWatcher::open();
-  if (!addresses) return forward(std::move(addresses));
   DaemonStatus fixed;
   fixed.version = RHEO_VERSION;
   fixed.state = "running";
@@ -240,7 +243,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
              .datapath = *datapath_,
              .interfaces = *interfaces_,
              .flow_table_fd = table_->file().fd(),
-             .addresses = *std::move(addresses),
+             .addresses = *addresses_,
              .reload = [this] { return reload(); },
              .attach_interface = [this](const std::string& name,
                                         bool persist) { return attach_interface(name, persist); },
@@ -322,6 +325,7 @@ void Daemon::on_tick() {
   auto events = losses_->look(now, monotonic_ns());
   publish_metering(now);
   control_->tick({.counters = now, .losses = losses_->losses(), .events = std::move(events)});
+  look_at_classes();
   const auto report = collector_->report();
   service_.tick(control_->status(), report->drained_at_ns);
   if (!live_) return;
@@ -349,6 +353,12 @@ void Daemon::refresh_listeners() {
                {log::errno_field(listeners.error())});
   listeners_failing_ = failed;
   if (!failed) listeners_.publish(*std::move(listeners));
+}
+
+/// Behind the control plane's look at the addresses.
+void Daemon::look_at_classes() {
+  for (const std::string& complaint : class_directory_->look(*links_.get(), addresses_->table()))
+    log::warning("{}", complaint);
 }
 
 DaemonCounters Daemon::counters() const {

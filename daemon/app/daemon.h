@@ -23,7 +23,9 @@
 #include "daemon/config/config.h"
 #include "daemon/datapath/datapath.h"
 #include "daemon/datapath/pin_lock.h"
+#include "daemon/enrich/class_directory.h"
 #include "daemon/flow/flow_table.h"
+#include "netlink/address_watcher.h"
 
 struct sd_event;
 struct sd_event_source;
@@ -68,6 +70,7 @@ class Daemon {
   Status run_loop();
   void stop();
   void refresh_listeners();
+  void look_at_classes();
   void publish_metering(const DaemonCounters& counters);
   DaemonCounters counters() const;
   Status read_again();
@@ -92,6 +95,9 @@ class Daemon {
   Snapshot<LinkTable> links_;
   Snapshot<Listeners> listeners_;
   Snapshot<MeteringCounters> metering_;
+  Snapshot<AddressClasses> classes_;
+  std::optional<AddressWatcher> addresses_;  // read by control_
+  std::optional<ClassDirectory> class_directory_;
   std::uint64_t listeners_at_ns_ = 0;
   bool listeners_failing_ = false;
 

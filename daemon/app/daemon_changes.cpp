@@ -94,6 +94,7 @@ void Daemon::apply(Config wanted, InterfaceChooser chooser) {
   if (config_.flow != before.flow || config_.datapath != before.datapath ||
       wants_live_table() != live_.has_value())
     collector_->change(collector_rules());
+  class_directory_->follow(class_settings(config_));
   if (!wants_live_table())
     live_.reset();
   else if (!live_)

@@ -62,6 +62,16 @@ DatapathOptions datapath_options(const Config& config) {
           .pin_directory = config.daemon.pin_directory};
 }
 
+ClassSettings class_settings(const Config& config) {
+  const auto named = [](const std::string& name, const ClassConfig& of) {
+    return NamedPrefixes{.name = name, .prefixes = of.prefixes, .file = of.file};
+  };
+  ClassSettings settings{.black = named("abnormal.black", config.classes.black),
+                         .white = named("abnormal.white", config.classes.white)};
+  for (const auto& [name, of] : config.classes.classes) settings.classes.push_back(named(name, of));
+  return settings;
+}
+
 FlowTableOptions table_options(const Config& config, const std::string& run_directory) {
   const FlowConfig& flow = config.flow;
   return {.file = {.path = run_directory.empty() ? "" : run_directory + "/flows",

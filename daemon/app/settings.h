@@ -7,6 +7,7 @@
 #include "daemon/base/snapshot.h"
 #include "daemon/config/config.h"
 #include "daemon/datapath/options.h"
+#include "daemon/enrich/class_loader.h"
 #include "daemon/flow/flow_table.h"
 #include "daemon/model/link.h"
 #include "daemon/model/metering.h"
@@ -17,6 +18,7 @@ namespace rheo {
 
 log::Priority threshold_of(LogLevel level);
 DatapathOptions datapath_options(const Config& config);
+ClassSettings class_settings(const Config& config);
 
 /// The table in `run_directory`, or in memory only where that is empty.
 FlowTableOptions table_options(const Config& config, const std::string& run_directory);

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/model/ip_prefix.h"
+
 namespace rheo {
 
 using Duration = std::chrono::nanoseconds;
@@ -75,6 +77,23 @@ struct FlowConfig {
   std::uint32_t max_flows = 1'000'000;
   std::uint32_t outbox_records = 65'536;  // a power of two
   friend bool operator==(const FlowConfig&, const FlowConfig&) = default;
+};
+
+/// The prefixes of a class of addresses, or of a list.
+struct ClassConfig {
+  std::vector<IpPrefix> prefixes = {};
+  std::string file = {};  // more of them, one a line; empty: none
+  friend bool operator==(const ClassConfig&, const ClassConfig&) = default;
+};
+
+/// RFC 1918, RFC 3927, unique local and link-local addresses of IPv6.
+ClassConfig default_internal_class();
+
+struct ClassesConfig {
+  std::map<std::string, ClassConfig> classes = {{"internal", default_internal_class()}};  // by name
+  ClassConfig black = {};                                                                 // abnormal.black
+  ClassConfig white = {};
+  friend bool operator==(const ClassesConfig&, const ClassesConfig&) = default;
 };
 
 struct JsonExportConfig {
@@ -173,6 +192,7 @@ struct Config {
   DatapathConfig datapath;
   TunnelsConfig tunnels;
   FlowConfig flow;
+  ClassesConfig classes;
   ResourceConfig resource;
   ExportConfig exporters;
   friend bool operator==(const Config&, const Config&) = default;

@@ -134,6 +134,11 @@ auto file(std::string S::* member) {
 }
 
 template <class S>
+auto prefixes(std::vector<IpPrefix> S::* member) {
+  return [=](const TomlValue& value, S& section) { return read_prefixes(value, section.*member); };
+}
+
+template <class S>
 auto endpoint(std::string S::* member) {
   return [=](const TomlValue& value, S& section) { return read_endpoint(value, section.*member); };
 }
@@ -259,6 +264,14 @@ const Keys<FlowConfig>& flow_keys() {
   return keys;
 }
 
+const Keys<ClassConfig>& class_keys() {
+  static const Keys<ClassConfig> keys = {
+      {"prefixes", prefixes(&ClassConfig::prefixes)},
+      {"file", file(&ClassConfig::file)},
+  };
+  return keys;
+}
+
 const Keys<JsonExportConfig>& json_export_keys() {
   static const Keys<JsonExportConfig> keys = {
       {"enabled", on_off(&JsonExportConfig::enabled)},
@@ -340,6 +353,10 @@ std::vector<std::string> config_key_names() {
   add_names(names, "datapath", datapath_keys());
   add_names(names, "tunnels", tunnels_keys());
   add_names(names, "flow", flow_keys());
+  names.emplace_back("classes.internal");
+  add_names(names, "classes.NAME", class_keys());
+  add_names(names, "classes.abnormal.black", class_keys());
+  add_names(names, "classes.abnormal.white", class_keys());
   add_names(names, "export.json.NAME", json_export_keys());
   add_names(names, "export.ipfix.NAME", ipfix_export_keys());
   add_names(names, "export.otlp.NAME", otlp_export_keys());

@@ -30,6 +30,7 @@ const Keys<InterfacesConfig>& interfaces_keys();
 const Keys<DatapathConfig>& datapath_keys();
 const Keys<TunnelsConfig>& tunnels_keys();
 const Keys<FlowConfig>& flow_keys();
+const Keys<ClassConfig>& class_keys();
 const Keys<JsonExportConfig>& json_export_keys();
 const Keys<IpfixExportConfig>& ipfix_export_keys();
 const Keys<OtlpExportConfig>& otlp_export_keys();

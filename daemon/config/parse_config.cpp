@@ -9,16 +9,18 @@
 #include <set>
 
 #include "daemon/config/keys.h"
+#include "daemon/config/names.h"
 #include "daemon/config/toml_tree.h"
 
 namespace rheo {
 namespace {
 
-constexpr std::array<std::string_view, 7> kSections = {"daemon", "interfaces", "datapath", "tunnels",
-                                                       "flow",   "resource",   "export"};
+constexpr std::array<std::string_view, 8> kSections = {"daemon", "interfaces", "datapath", "tunnels",
+                                                       "flow",   "classes",    "resource", "export"};
+constexpr std::array<std::string_view, 2> kLists = {"black", "white"};
 constexpr std::array<std::string_view, 3> kFormats = {"json", "ipfix", "otlp"};
-constexpr std::size_t kMaxNameLength = 32;
 constexpr std::size_t kMaxAttributes = 128;
+constexpr std::size_t kMaxClasses = 256;
 constexpr std::size_t kMaxExporters = 16;  // each is a thread and a place in the flow table's file
 
 /// "tls.ca_cert" and "tls_ca_cert" are the same key, whichever of them its table of keys has.
@@ -27,41 +29,8 @@ bool is_same_key(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, plain, plain);
 }
 
-template <class Action>
-void for_tables(const TomlTable& table, Action action) {
-  for (const TomlEntry& entry : table) {
-    if (const auto* const inner = std::get_if<TomlTable>(&entry.value.value)) action(entry.key, *inner);
-  }
-}
-
 /// What may be a table of keys within a section.
 bool is_inner_table(std::string_view name) { return name == "tls" || name == "auth"; }
-
-bool is_exporter_name(std::string_view name) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  };
-  return !name.empty() && name.size() <= kMaxNameLength && std::all_of(name.begin(), name.end(), allowed);
-}
-
-/// "export.json.default" and so on, of every exporter that a file sets up; where a file only switches some.
-std::set<std::string> exporters_of(std::span<const ConfigText> files) {
-  std::set<std::string> names;
-  if (std::ranges::none_of(files, &ConfigText::switches_only)) return names;
-  for (const ConfigText& file : files) {
-    if (file.switches_only || file.text.size() > kMaxConfigBytes) continue;
-    const auto root = parse_toml(file.text);
-    if (!root) continue;
-    for_tables(*root, [&](const std::string& section, const TomlTable& formats) {
-      if (section != "export") return;
-      for_tables(formats, [&](const std::string& format, const TomlTable& exporters) {
-        for (const TomlEntry& exporter : exporters)
-          names.insert(fmt::format("export.{}.{}", format, exporter.key));
-      });
-    });
-  }
-  return names;
-}
 
 /// Applies files one after the other to one Config.
 class Reader {
@@ -87,6 +56,9 @@ class Reader {
   bool complained_of(std::string_view beginning) const;
   void read_root(const TomlTable& root);
   void read_export(const TomlEntry& entry);
+  void read_classes(const TomlEntry& entry);
+  void read_class(const TomlEntry& entry, const std::string& name, ClassConfig& setting);
+  void read_lists(const TomlEntry& entry);
   void read_resource(const TomlEntry& entry, const std::string& name, const std::string& prefix);
   void check_secret(const std::string& exporter, std::string_view key, const SecretConfig& secret);
   void check_output(const std::string& exporter, std::string_view key, const std::string& output,
@@ -223,6 +195,47 @@ void Reader::read_export(const TomlEntry& entry) {
   }
 }
 
+/// `office = ["10.1.0.0/16"]` is short for `office.prefixes = ["10.1.0.0/16"]`.
+void Reader::read_class(const TomlEntry& entry, const std::string& name, ClassConfig& setting) {
+  if (!std::holds_alternative<TomlArray>(entry.value.value))
+    read_section(entry, name, class_keys(), setting);
+  else if (const Fault fault = read_prefixes(entry.value, setting.prefixes))
+    complain(entry.line, fmt::format("{} = {}: {}", name, entry.value.text(), *fault));
+}
+
+void Reader::read_lists(const TomlEntry& entry) {
+  const TomlTable* const table = table_of(entry, "classes.abnormal");
+  if (table == nullptr) return;
+  for (const TomlEntry& item : *table) {
+    if (item.key == "black")
+      read_class(item, "classes.abnormal.black", config_.classes.black);
+    else if (item.key == "white")
+      read_class(item, "classes.abnormal.white", config_.classes.white);
+    else
+      complain_unknown(item, "classes.abnormal.", kLists);
+  }
+}
+
+void Reader::read_classes(const TomlEntry& entry) {
+  const TomlTable* const table = table_of(entry, "classes");
+  if (table == nullptr) return;
+  auto& classes = config_.classes.classes;
+  for (const TomlEntry& item : *table) {
+    const std::string name = "classes." + printable(item.key);
+    if (item.key == "abnormal")
+      read_lists(item);
+    else if (item.key == "external")
+      complain(item.line, name + ": this class is of all addresses that no other has; allowed: others");
+    else if (!is_class_name(item.key))
+      complain(item.line, fmt::format("{}: not a name; allowed: 1 to {} letters, digits, \"_\" and \"-\"",
+                                      name, kMaxNameLength));
+    else if (classes.size() >= kMaxClasses && !classes.contains(item.key))
+      complain(item.line, fmt::format("{}: too many classes; allowed: {}", name, kMaxClasses));
+    else
+      read_class(item, name, classes[item.key]);
+  }
+}
+
 /// `deployment.environment.name = "x"` and `"deployment.environment.name" = "x"` mean the same.
 void Reader::read_resource(const TomlEntry& entry, const std::string& name, const std::string& prefix) {
   const TomlTable* const table = table_of(entry, name);
@@ -259,6 +272,8 @@ void Reader::read_root(const TomlTable& root) {
       read_section(entry, entry.key, tunnels_keys(), config_.tunnels);
     else if (entry.key == "flow")
       read_section(entry, entry.key, flow_keys(), config_.flow);
+    else if (entry.key == "classes")
+      read_classes(entry);
     else if (entry.key == "resource")
       read_resource(entry, "resource", "");
     else if (entry.key == "export")

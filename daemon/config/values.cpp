@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kMaxPorts = 8;  // MAX_TUNNEL_PORTS of bpf/abi.h, which this room does not see
 constexpr std::size_t kMaxGlobs = 256;
 constexpr std::size_t kMaxGlobBytes = 64;
+constexpr std::size_t kMaxPrefixes = 4'096;
 constexpr std::size_t kMaxHeaders = 32;
 constexpr std::size_t kMaxSecret = 8'192;
 constexpr std::size_t kMaxAttribute = 1'024;
@@ -343,6 +344,25 @@ Fault read_directions(const TomlValue& value, std::span<const std::string_view> 
     directions[entry.key] = static_cast<DirectionChoice>(index);
   }
   setting = std::move(directions);
+  return std::nullopt;
+}
+
+Fault read_prefixes(const TomlValue& value, std::vector<IpPrefix>& setting) {
+  const auto* array = as<TomlArray>(value);
+  if (array == nullptr)
+    return "not an array; allowed: prefixes such as [\"10.1.0.0/16\", \"2001:db8::/32\"], [] for none";
+  if (array->size() > kMaxPrefixes)
+    return fmt::format("{} prefixes; allowed: {}, more of them in a file", array->size(), kMaxPrefixes);
+
+  std::vector<IpPrefix> prefixes;
+  for (const TomlValue& item : *array) {
+    const auto* text = as<std::string>(item);
+    if (text == nullptr) return item.text() + " is no prefix; allowed: a string such as \"10.1.0.0/16\"";
+    const auto prefix = parse_ip_prefix(*text);
+    if (!prefix) return prefix.error().what;
+    prefixes.push_back(*prefix);
+  }
+  setting = std::move(prefixes);
   return std::nullopt;
 }
 

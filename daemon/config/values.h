@@ -12,6 +12,7 @@
 
 #include "daemon/config/config.h"
 #include "daemon/config/toml_tree.h"
+#include "daemon/model/ip_prefix.h"
 
 namespace rheo {
 
@@ -86,6 +87,9 @@ Fault read_namespaces(const TomlValue& value, std::vector<std::string>& setting)
 /// A table of up to 256 such patterns, each with one of `words`, in the order of their enumerators.
 Fault read_directions(const TomlValue& value, std::span<const std::string_view> words,
                       std::map<std::string, DirectionChoice>& setting);
+
+/// Up to 4096 prefixes of IPv4 and IPv6.
+Fault read_prefixes(const TomlValue& value, std::vector<IpPrefix>& setting);
 
 /// Up to 8 UDP ports, the places for them in the kernel's settings.
 Fault read_ports(const TomlValue& value, std::vector<std::uint16_t>& setting);

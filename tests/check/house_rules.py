@@ -148,7 +148,7 @@ def keys_of_toml(tree):
     section = ""
     for number, line in enumerate(tree.lines(Path("etc/rheo.toml")), 1):
         if found := re.match(r"#?\[([\w.]+)\]$", line):
-            section = re.sub(r"^(export\.\w+)\.\w+$", r"\1.NAME", found[1])
+            section = re.sub(r"^(export\.\w+|classes)\.\w+$", r"\1.NAME", found[1])
         elif found := re.match(r"#?([\w.]+) = ", line):
             yield number, section, found[1]
 

@@ -52,6 +52,13 @@ const std::map<std::string, std::string> kOtherValues = {
     {"flow.community_id_seed", "7"},
     {"flow.max_flows", "7"},
     {"flow.outbox_records", "2048"},
+    {"classes.internal", "['10.0.0.0/8']"},
+    {"classes.NAME.prefixes", "['192.0.2.0/24']"},
+    {"classes.NAME.file", "'/x'"},
+    {"classes.abnormal.black.prefixes", "['192.0.2.0/24']"},
+    {"classes.abnormal.black.file", "'/x'"},
+    {"classes.abnormal.white.prefixes", "['192.0.2.0/24']"},
+    {"classes.abnormal.white.file", "'/x'"},
     {"export.json.NAME.enabled", "false"},
     {"export.json.NAME.path", "'/x'"},
     {"export.json.NAME.queue", "2048"},
@@ -126,7 +133,7 @@ Config config_of(const std::string& change) {
 auto taken_over(const Config& config) {
   return std::tuple(threshold_of(config.daemon.log_level), config.daemon.shutdown_timeout, config.interfaces,
                     config.datapath.drain_interval, table_options(config, "").timeouts,
-                    exporter_specs(config));
+                    class_settings(config), exporter_specs(config));
 }
 
 // A key that neither reaches what is taken over nor is refused by name would be changed without effect, and

@@ -19,6 +19,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
+IpPrefix prefix(std::string_view text) {
+  const auto parsed = parse_ip_prefix(text);
+  return parsed ? *parsed : IpPrefix{};
+}
+
 std::vector<std::string> complaints(std::string_view toml) {
   std::vector<std::string> texts;
   for (const Complaint& complaint : parse_config(toml, "f").complaints)
@@ -71,6 +76,16 @@ deduplicate = "none"
 community_id_seed = 65535
 max_flows = 100000000
 outbox_records = 1024
+[classes]
+internal = []
+office = ["10.1.0.0/16", "2001:db8::/32"]
+k8sPod.prefixes = ["::ffff:10.244.0.0/112"]
+abnormal.black = ["192.0.2.1"]
+[classes.partners-2]
+prefixes = ["192.0.2.0/24"]
+file = "/p"
+[classes.abnormal.white]
+file = "/w"
 [export.json.a-b_9]
 enabled = false
 path = "-"
@@ -152,6 +167,12 @@ l = ["a", "b"]
       .datapath = {HookChoice::clsact, TcxOrderChoice::last, 7, 64, 65'536, 1, 50ms},
       .tunnels = {{}, {1}, {65'535, 2}, false, false},
       .flow = {90s, 1h, 24h, 1ms, 2s, 3s, 4s, DeduplicateChoice::none, 65'535, 100'000'000, 1'024},
+      .classes = {.classes = {{"internal", {}},
+                              {"office", {{prefix("10.1.0.0/16"), prefix("2001:db8::/32")}}},
+                              {"k8sPod", {{prefix("10.244.0.0/16")}}},
+                              {"partners-2", {{prefix("192.0.2.0/24")}, "/p"}}},
+                  .black = {{prefix("192.0.2.1")}},
+                  .white = {{}, "/w"}},
       .resource = {{{"deployment.environment.name", "x"},
                     {"service.name", "s"},
                     {"n", std::int64_t{-1}},
@@ -488,6 +509,37 @@ const Mistake kMistakes[] = {
      "f:3: export.ipfix.b.endpoint = \"udp://h\": export.ipfix.a writes there; allowed: one exporter for "
      "each "
      "endpoint"},
+    {"[classes]\ninternal = [\"10.0.0.1/8\"]",
+     "f:2: classes.internal = [...]: \"10.0.0.1/8\" has bits behind the prefix; allowed: \"10.0.0.0/8\", or "
+     "another number of bits"},
+    {"[classes.a]\nprefixes = [\"office\"]",
+     "f:2: classes.a.prefixes = [...]: \"office\" is no prefix; allowed: an IPv4 or IPv6 address, and \"/\" "
+     "and its bits, such as \"10.1.0.0/16\" or \"2001:db8::/32\""},
+    {"[classes.a]\nprefixes = [7]",
+     "f:2: classes.a.prefixes = [...]: 7 is no prefix; allowed: a string such as \"10.1.0.0/16\""},
+    {"[classes.a]\nfile = \"x\"",
+     "f:2: classes.a.file = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
+    {"[classes.a]\nfiles = \"/x\"", "f:2: classes.a.files: unknown key; did you mean \"file\"?"},
+    {"classes.a = \"10.0.0.0/8\"",
+     "f:1: classes.a = \"10.0.0.0/8\": not a table; allowed: [classes.a] and "
+     "keys below it"},
+    {"classes.external = []",
+     "f:1: classes.external: this class is of all addresses that no other has; allowed: others"},
+    {"classes.\"a b\" = []",
+     "f:1: classes.a b: not a name; allowed: 1 to 32 letters, digits, \"_\" and \"-\""},
+    {"classes.abnormal = []",
+     "f:1: classes.abnormal = [...]: not a table; allowed: [classes.abnormal] and keys below it"},
+    {"classes.abnormal.gray = []", "f:1: classes.abnormal.gray: unknown key; allowed: black, white"},
+    {"classes.abnormal.black.prefixes = \"10.0.0.0/8\"",
+     "f:1: classes.abnormal.black.prefixes = \"10.0.0.0/8\": not an array; allowed: prefixes such as "
+     "[\"10.1.0.0/16\", \"2001:db8::/32\"], [] for none"},
+    {"classes.abnormal.black.file = 7",
+     "f:1: classes.abnormal.black.file = 7: not a file's name; allowed: an absolute path, \"\" for none"},
+    {"classes.abnormal.white.prefixes = [\"10.0.0.0/99\"]",
+     "f:1: classes.abnormal.white.prefixes = [...]: \"10.0.0.0/99\" is no prefix; allowed: an IPv4 or IPv6 "
+     "address, and \"/\" and its bits, such as \"10.1.0.0/16\" or \"2001:db8::/32\""},
+    {"classes.abnormal.white.file = \"x\"",
+     "f:1: classes.abnormal.white.file = \"x\": not a file's name; allowed: an absolute path, \"\" for none"},
     {"[[flow]]\n", "f:1: flow = [...]: not a table; allowed: [flow] and keys below it"},
 };
 
