@@ -28,6 +28,13 @@ constinit const std::array<FlowField, kFieldCount> kFlowFields = {{
     {"destination.address", string, "", "the responder's address"},
     {"destination.port", integer, "", "the responder's port; only protocols with ports"},
     {"destination.mac", string, "", "the responder's link-layer address, or its next hop's"},
+    // What kind of places these are
+    {"network.direction", string, "",
+     "egress, ingress, local or forwarded, by whose addresses are this host's"},
+    {"source.class", string, "", "class of the initiator's address, see CLASSES"},
+    {"source.abnormal", string, "", "black or white: the list of the settings that it is on"},
+    {"destination.class", string, "", "class of the responder's address, see CLASSES"},
+    {"destination.abnormal", string, "", "black or white: the list of the settings that it is on"},
     // Where it was seen
     {"network.interface.index", integer, "", "index of the network interface"},
     {"network.interface.name", string, "", "its name when the record was written, where it still has one"},

@@ -48,6 +48,12 @@ enum class Field : std::uint8_t {
   destination_address,
   destination_port,
   destination_mac,
+  // What kind of places these are
+  network_direction,
+  source_class,
+  source_abnormal,
+  destination_class,
+  destination_abnormal,
   // Where it was seen
   interface_index,
   interface_name,

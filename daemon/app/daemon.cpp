@@ -137,8 +137,9 @@ Status Daemon::build() {
                *table_->file().set_aside() + "; starting with an empty table");
   if (auto loaded = load_datapath(); !loaded) return loaded;
 
-  auto lanes = Lanes::start(exporters(), table_->outbox(),
-                            {.links = links_, .metering = metering_, .host = listeners_});
+  auto lanes =
+      Lanes::start(exporters(), table_->outbox(),
+                   {.links = links_, .metering = metering_, .host = listeners_, .classes = &classes_});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
   return meter();

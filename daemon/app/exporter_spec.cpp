@@ -40,8 +40,10 @@ std::string output_of(const IpfixExportConfig& config, const std::string& /*name
 std::string output_of(const OtlpExportConfig& /*config*/, const std::string& name) { return name; }
 
 Made make(const JsonExportConfig& config, const ExporterSpec& spec, const ExporterSources& sources) {
-  return std::make_unique<JsonExporter>(JsonExporterOptions{
-      .path = config.path, .links = sources.links, .community_id_seed = spec.community_id_seed});
+  return std::make_unique<JsonExporter>(JsonExporterOptions{.path = config.path,
+                                                            .links = sources.links,
+                                                            .community_id_seed = spec.community_id_seed,
+                                                            .classes = sources.classes});
 }
 
 Made make(const IpfixExportConfig& config, const ExporterSpec& spec, const ExporterSources& sources) {
@@ -58,6 +60,7 @@ Made make(const OtlpExportConfig& config, const ExporterSpec& spec, const Export
                             .metering = sources.metering};
   auto options = otlp_options(config, context, environment_variable);
   if (!options) return forward(std::move(options));
+  options->classes = sources.classes;
   options->spool = {.folder = spec.spool_folder, .limit = config.spool};
   return OtlpExporter::create(*options);
 }

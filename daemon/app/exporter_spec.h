@@ -13,6 +13,7 @@
 #include "daemon/base/result.h"
 #include "daemon/base/snapshot.h"
 #include "daemon/config/config.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
 #include "daemon/model/metering.h"
@@ -25,7 +26,8 @@ namespace rheo {
 struct ExporterSources {
   const Snapshot<LinkTable>& links;
   const Snapshot<MeteringCounters>& metering;
-  const Snapshot<Listeners>& host;  // its addresses
+  const Snapshot<Listeners>& host;                    // its addresses
+  const Snapshot<AddressClasses>* classes = nullptr;  // null: the host is not known
 };
 
 struct ExporterSpec {

@@ -28,7 +28,9 @@ std::vector<std::string> ClassDirectory::look(const LinkTable& links, const Addr
     loading_ = std::async(std::launch::async, load_classes, settings_, loaded_.files);
   }
   if (look_at_host(links, addresses)) changed = true;
-  if (changed) published_.publish(AddressClasses(loaded_.classes, PrefixTrie(host_)));
+  if (changed)
+    published_.publish(AddressClasses(
+        loaded_.classes, {.classes = PrefixTrie(host_), .own = PrefixTrie(own_addresses(addresses))}));
   return complaints;
 }
 

@@ -34,15 +34,20 @@ bool is_link_local(const LinkAddress& own) {
 
 }  // namespace
 
+std::vector<PrefixTrie::Entry> own_addresses(const AddressTable& addresses) {
+  std::vector<PrefixTrie::Entry> entries = {{prefix_of(kLoopbackV4, kMappedBits + 8), kLocalhost},
+                                            {prefix_of(kLoopbackV6, 128), kLocalhost}};
+  for (const auto& [index, of_link] : addresses) {
+    for (const LinkAddress& own : of_link->own) entries.push_back({prefix_of(own.address, 128), kLocalhost});
+  }
+  return entries;
+}
+
 std::vector<PrefixTrie::Entry> host_classes(const HostView& host) {
   std::vector<PrefixTrie::Entry> entries;
   for (const Address& address : host.resolvers) entries.push_back({prefix_of(address, 128), kDns});
-  entries.push_back({prefix_of(kLoopbackV4, kMappedBits + 8), kLocalhost});
-  entries.push_back({prefix_of(kLoopbackV6, 128), kLocalhost});
-  for (const auto& [index, addresses] : host.addresses) {
-    for (const LinkAddress& own : addresses->own)
-      entries.push_back({prefix_of(own.address, 128), kLocalhost});
-  }
+  const auto own_ones = own_addresses(host.addresses);
+  entries.insert(entries.end(), own_ones.begin(), own_ones.end());
   for (const auto& [index, addresses] : host.addresses) {
     const auto link = host.links.find(index);
     if (link == host.links.end() || !is_docker_bridge(link->second)) continue;

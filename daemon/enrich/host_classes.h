@@ -19,6 +19,9 @@ struct HostView {
   std::span<const Address> resolvers;
 };
 
+/// The host's own addresses, 127.0.0.0/8 and ::1 among them.
+std::vector<PrefixTrie::Entry> own_addresses(const AddressTable& addresses);
+
 /// In the order in which they win where prefixes are equal: dns, localhost (127.0.0.0/8 and ::1 too), docker
 /// (the networks of docker0, docker_gwbridge and of bridges br- and 12 hexadecimal digits, but link-local
 /// ones, which every link has).

@@ -13,6 +13,13 @@ constexpr std::array<std::string_view, kBuiltInClasses> kNames = {"external", "i
 constexpr auto kExternal = std::to_underlying(AddressClass::external);
 constexpr auto kInternal = std::to_underlying(AddressClass::internal);
 
+bool is_for_many(const Address& address) {
+  if (!is_mapped_v4(address)) return address[0] == 0xff;
+  const bool to_all =
+      std::all_of(address.begin() + 12, address.end(), [](auto octet) { return octet == 0xff; });
+  return (address[12] & 0xf0U) == 0xe0 || to_all;
+}
+
 }  // namespace
 
 std::string_view built_in_class_name(AddressClass address_class) {
@@ -24,9 +31,14 @@ std::string_view listed_name(Listed listed) {
   return names.at(std::to_underlying(listed));
 }
 
+std::string_view host_direction_name(HostDirection direction) {
+  constexpr std::array<std::string_view, 4> names = {"local", "egress", "ingress", "forwarded"};
+  return names.at(std::to_underlying(direction));
+}
+
 std::uint16_t AddressClasses::find(const Address& address) const {
   const auto configured = configured_->classes.find(address);
-  const auto host = host_.find(address);
+  const auto host = host_.classes.find(address);
   if (!host) return configured ? configured->number : kExternal;
   if (!configured || configured->bits < host->bits) return host->number;
   if (configured->bits == host->bits && configured->number == kInternal) return host->number;
@@ -49,6 +61,13 @@ std::optional<std::uint16_t> AddressClasses::number_of(std::string_view name) co
 Listed AddressClasses::listed(const Address& address) const {
   const auto found = configured_->lists.find(address);
   return found ? static_cast<Listed>(found->number) : Listed::none;
+}
+
+HostDirection AddressClasses::direction(const Address& initiator, const Address& responder) const {
+  const bool from_here = host_.own.find(initiator).has_value();
+  const bool to_here = host_.own.find(responder).has_value();
+  if (from_here) return to_here ? HostDirection::local : HostDirection::egress;
+  return to_here || is_for_many(responder) ? HostDirection::ingress : HostDirection::forwarded;
 }
 
 }  // namespace rheo

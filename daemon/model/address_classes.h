@@ -28,6 +28,12 @@ enum class Listed : std::uint8_t { none, black, white };
 /// "black", "white"; "" for none.
 std::string_view listed_name(Listed listed);
 
+/// Where a flow goes from the host's point of view.
+enum class HostDirection : std::uint8_t { local, egress, ingress, forwarded };
+
+/// "local", "egress", "ingress", "forwarded".
+std::string_view host_direction_name(HostDirection direction);
+
 /// What the settings say, files that they name included.
 struct ConfiguredClasses {
   std::vector<std::string> names;  // of the class numbers from kBuiltInClasses on
@@ -35,13 +41,18 @@ struct ConfiguredClasses {
   PrefixTrie lists;                // to Listed
 };
 
+/// What was found on the host.
+struct HostClasses {
+  PrefixTrie classes;  // to class numbers
+  PrefixTrie own;      // its addresses
+};
+
 class AddressClasses {
  public:
   /// Every address is external, and on no list.
-  AddressClasses() : AddressClasses(std::make_shared<const ConfiguredClasses>(), PrefixTrie()) {}
+  AddressClasses() : AddressClasses(std::make_shared<const ConfiguredClasses>(), {}) {}
 
-  /// `host`: what was found on the host, to class numbers.
-  AddressClasses(std::shared_ptr<const ConfiguredClasses> configured, PrefixTrie host)
+  AddressClasses(std::shared_ptr<const ConfiguredClasses> configured, HostClasses host)
       : configured_(std::move(configured)), host_(std::move(host)) {}
 
   /// The class of the longest prefix. Of two that are equal that of the settings wins, but for `internal`.
@@ -55,9 +66,13 @@ class AddressClasses {
 
   Listed listed(const Address& address) const;
 
+  /// By which of the two is the host's own, whatever the settings call it: local, both are; forwarded,
+  /// neither is. What others send to a group or to all (255.255.255.255) is ingress.
+  HostDirection direction(const Address& initiator, const Address& responder) const;
+
  private:
   std::shared_ptr<const ConfiguredClasses> configured_;
-  PrefixTrie host_;
+  HostClasses host_;
 };
 
 }  // namespace rheo

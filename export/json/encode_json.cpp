@@ -56,6 +56,7 @@ class RecordWriter {
 
   void identity(std::uint16_t community_id_seed);
   void end_points();
+  void places(const AddressClasses& classes);
   void observation(const LinkTable& links);
   void forward();
   void other_links(const LinkTable& links);
@@ -75,6 +76,7 @@ class RecordWriter {
       static_cast<unsigned>(Field::reverse_bytes_delta) - static_cast<unsigned>(Field::bytes_delta);
 
   void direction(const FlowDirection& counted, unsigned offset);
+  void place(Field first, const Address& address, const AddressClasses& classes);
   void end_point(Field first, const Address& address, std::uint16_t port_be, const MacAddress& mac);
 
   void key(Field field, unsigned offset = 0) {
@@ -157,6 +159,23 @@ void RecordWriter::end_point(Field first, const Address& address, std::uint16_t 
     key(first, 2);
     text_.mac(mac);
   }
+}
+
+void RecordWriter::places(const AddressClasses& classes) {
+  if (link_netns(record_.link) == 0)
+    word(Field::network_direction,
+         host_direction_name(classes.direction(record_.source, record_.destination)));
+  place(Field::source_class, record_.source, classes);
+  place(Field::destination_class, record_.destination, classes);
+}
+
+/// `first` is the class's field; that of the list follows it in the table.
+void RecordWriter::place(Field first, const Address& address, const AddressClasses& classes) {
+  word(first, classes.name_of(address));
+  const Listed listed = classes.listed(address);
+  if (listed == Listed::none) return;
+  key(first, 1);
+  text_.word(listed_name(listed));
 }
 
 void RecordWriter::observation(const LinkTable& links) {
@@ -250,6 +269,7 @@ void append_json(std::string& out, const FlowRecord& record, const EncodeContext
     RecordWriter writer(data + before, record);
     writer.identity(context.community_id_seed);
     writer.end_points();
+    if (context.classes != nullptr) writer.places(*context.classes);
     writer.observation(context.links);
     writer.forward();
     writer.reverse();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 
@@ -15,6 +16,7 @@ namespace rheo {
 struct EncodeContext {
   const LinkTable& links;
   std::uint16_t community_id_seed = 0;
+  const AddressClasses* classes = nullptr;  // null: none are told
 };
 
 /// No record's line is longer.

@@ -21,7 +21,10 @@ std::unique_ptr<LineSink> make_sink(const JsonExporterOptions& options) {
 }  // namespace
 
 JsonExporter::JsonExporter(const JsonExporterOptions& options)
-    : links_(options.links), community_id_seed_(options.community_id_seed), sink_(make_sink(options)) {}
+    : links_(options.links),
+      community_id_seed_(options.community_id_seed),
+      classes_(options.classes),
+      sink_(make_sink(options)) {}
 
 JsonExporter::~JsonExporter() = default;
 
@@ -31,10 +34,12 @@ FileMark JsonExporter::mark() const { return sink_->mark(); }
 
 Status JsonExporter::write(const FlowBatch& batch) {
   const auto links = links_.get();
+  const auto classes = classes_ == nullptr ? nullptr : classes_->get();
   text_.clear();
   ends_.clear();
   for (const FlowRecord& record : batch.records) {
-    append_json(text_, record, {.links = *links, .community_id_seed = community_id_seed_});
+    append_json(text_, record,
+                {.links = *links, .community_id_seed = community_id_seed_, .classes = classes.get()});
     ends_.push_back(text_.size());
   }
   return sink_->write({.text = text_, .ends = ends_, .first_position = batch.first_position});

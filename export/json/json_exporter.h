@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "daemon/base/snapshot.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/link.h"
 #include "export/exporter.h"
 
@@ -23,6 +24,7 @@ struct JsonExporterOptions {
   std::string path;                  // a file, a FIFO, a device, "-" for standard output, or "journal"
   const Snapshot<LinkTable>& links;  // names of interfaces; outlives the exporter
   std::uint16_t community_id_seed = 0;
+  const Snapshot<AddressClasses>* classes = nullptr;  // null: none are told; outlives the exporter
   // How long a write waits for a reader (a full pipe, a busy journal) before it fails.
   std::chrono::milliseconds write_timeout = std::chrono::seconds(5);
   std::string journal_socket = "/run/systemd/journal/socket";
@@ -48,6 +50,7 @@ class JsonExporter final : public Exporter {
  private:
   const Snapshot<LinkTable>& links_;
   const std::uint16_t community_id_seed_;
+  const Snapshot<AddressClasses>* const classes_;
   const std::unique_ptr<LineSink> sink_;
   // A batch's lines and where each ends; they keep their memory.
   std::string text_;

@@ -104,10 +104,12 @@ OtlpExporter::Piece OtlpExporter::first_try(const FlowBatch& batch) {
 void OtlpExporter::encode_pieces(const FlowBatch& batch, std::vector<Piece>& todo) {
   const auto links = options_.links.get();
   const auto host = options_.host.get();
+  const auto classes = options_.classes == nullptr ? nullptr : options_.classes->get();
   const SpanContext context{.links = *links,
                             .host = *host,
                             .resource = resource_of(host),
-                            .limit = spooling_ ? std::min(limit_, kSpooledLimit) : limit_};
+                            .limit = spooling_ ? std::min(limit_, kSpooledLimit) : limit_,
+                            .classes = classes.get()};
   pieces_.clear();
   for (SpanEncoder& encoder : encoders_) {
     if (todo.empty()) return;

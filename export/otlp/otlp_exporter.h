@@ -34,6 +34,7 @@ struct OtlpExporterOptions {
   std::vector<OtlpAttribute> resource;  // host.ip is added, where it is not there
   const Snapshot<LinkTable>& links;     // outlive the exporter
   const Snapshot<Listeners>& host;
+  const Snapshot<AddressClasses>* classes = nullptr;  // null: none are told
   // A batch that was not taken within this time of its first attempt is given up; 0: never.
   std::chrono::nanoseconds max_export_timeout{0};
   SpoolOptions spool;                      // a limit of 0: none

@@ -50,6 +50,7 @@ class AttributeWriter {
   void chunk(std::string_view bytes) { at_ = put(at_, bytes); }
   void identity(std::string_view community_id);
   void end_points();
+  void places(const AddressClasses& classes);
   void observation();
   void forward();
   void reverse() { direction(record_.reverse, 1); }
@@ -81,6 +82,7 @@ class AttributeWriter {
     if (mac == MacAddress{}) return;
     at_ = head(field).put_text(at_, [&](char* at) { return put_mac(at, mac); });
   }
+  void place(Field first, const Address& address, const AddressClasses& classes);
   void direction(const FlowDirection& counted, unsigned which);
   void icmp(const FlowDirection& counted, unsigned which);
   void ipip();
@@ -108,6 +110,24 @@ void AttributeWriter::end_points() {
   address(Field::destination_address, record_.destination, record_.ipv6);
   if (has_ports(record_.protocol)) integer(Field::destination_port, host_order(record_.destination_port_be));
   mac(Field::destination_mac, record_.destination_mac);
+}
+
+void AttributeWriter::places(const AddressClasses& classes) {
+  if (link_netns(record_.link) == 0) {
+    const auto direction = host_direction_name(classes.direction(record_.source, record_.destination));
+    at_ = head(Field::network_direction).put_text(at_, [&](char* at) { return put(at, direction); });
+  }
+  place(Field::source_class, record_.source, classes);
+  place(Field::destination_class, record_.destination, classes);
+}
+
+/// `first` is the class's field; that of the list follows it in the table.
+void AttributeWriter::place(Field first, const Address& address, const AddressClasses& classes) {
+  const std::string_view name = classes.name_of(address).substr(0, kMaxAttributeText);
+  at_ = head(first).put_text(at_, [&](char* at) { return put(at, name); });
+  const Listed listed = classes.listed(address);
+  if (listed == Listed::none) return;
+  at_ = head(first, 1).put_text(at_, [&](char* at) { return put(at, listed_name(listed)); });
 }
 
 /// What of the observation point is not the interface's.
@@ -287,6 +307,7 @@ char* SpanEncoder::put_span(char* at, const FlowRecord& record, const SpanContex
   AttributeWriter attributes(at, record);
   attributes.identity({community.data(), community.size()});
   attributes.end_points();
+  if (context.classes != nullptr) attributes.places(*context.classes);
   attributes.chunk(interface_->attributes(record, context.links));
   attributes.observation();
   attributes.forward();

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
@@ -26,9 +27,10 @@ struct SpanEncoderOptions {
 /// What the spans of one request depend on beside the records.
 struct SpanContext {
   const LinkTable& links;
-  const Listeners& host;           // its addresses: which end of a flow is here
-  std::string_view resource = {};  // encode_resource()
-  std::size_t limit = SIZE_MAX;    // octets of a request; one span is encoded whatever it takes
+  const Listeners& host;                    // its addresses: which end of a flow is here
+  std::string_view resource = {};           // encode_resource()
+  std::size_t limit = SIZE_MAX;             // octets of a request; one span is encoded whatever it takes
+  const AddressClasses* classes = nullptr;  // null: none are told
 };
 
 class SpanEncoder {

@@ -156,6 +156,27 @@ TEST_F(Classes, WithoutSettingsTheHostIsKnown) {
   EXPECT_EQ(published_.get()->number_of("docker"), std::to_underlying(AddressClass::docker));
 }
 
+TEST_F(Classes, TellWhereAFlowGoes) {
+  add_link(2, "eth0", "", {{.ipv6 = false, .address = address("192.0.2.7"), .prefix = 24}});
+  ClassDirectory directory(published_, {.classes = {{.name = "mine", .prefixes = prefixes({"192.0.2.7"})}}},
+                           resolver_files());
+  look(directory);
+  EXPECT_EQ(class_of("192.0.2.7"), "mine");
+  const auto direction = [this](const std::string& initiator, const std::string& responder) {
+    return host_direction_name(published_.get()->direction(address(initiator), address(responder)));
+  };
+  EXPECT_EQ(direction("192.0.2.7", "192.0.2.8"), "egress");
+  EXPECT_EQ(direction("192.0.2.7", "224.0.0.251"), "egress");
+  EXPECT_EQ(direction("192.0.2.8", "192.0.2.7"), "ingress");
+  EXPECT_EQ(direction("192.0.2.7", "127.0.0.1"), "local");
+  EXPECT_EQ(direction("::1", "::1"), "local");
+  EXPECT_EQ(direction("192.0.2.8", "192.0.2.9"), "forwarded");
+  EXPECT_EQ(direction("192.0.2.8", "255.255.255.255"), "ingress");
+  EXPECT_EQ(direction("192.0.2.8", "224.0.0.251"), "ingress");
+  EXPECT_EQ(direction("2001:db8::1", "ff02::fb"), "ingress");
+  EXPECT_EQ(direction("2001:db8::1", "2001:db8::2"), "forwarded");
+}
+
 TEST_F(Classes, FollowTheHost) {
   ClassDirectory directory(published_, {}, resolver_files());
   look(directory);

@@ -22,6 +22,13 @@ std::string json(const FlowRecord& record, const LinkTable& links = test::links(
   return line;
 }
 
+std::string json_with_classes(const FlowRecord& record) {
+  std::string line;
+  const AddressClasses classes = test::classes();
+  append_json(line, record, {.links = test::links(), .community_id_seed = 0, .classes = &classes});
+  return line;
+}
+
 bool has(const std::string& line, std::string_view field) {
   return line.find('"' + std::string(field) + "\":") != std::string::npos;
 }
@@ -100,10 +107,10 @@ TEST(EncodeJson, APing) {
 // clang-format on
 
 TEST(EncodeJson, EveryFieldOfTheTableIsWritten) {
-  const std::string tcp = json(test::fullest_record());
+  const std::string tcp = json_with_classes(test::fullest_record());
   FlowRecord ping = test::icmp_record();
   ping.end_reason = EndReason::rst;
-  const std::string icmp = json(ping);
+  const std::string icmp = json_with_classes(ping);
   for (const FlowField& field : kFlowFields)
     EXPECT_TRUE(has(tcp, field.name) || has(icmp, field.name)) << field.name;
 }
@@ -194,6 +201,24 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
     EXPECT_FALSE(has(line, field)) << field << " in " << line;
   EXPECT_EQ(value(line, "flow.reverse.packets.total"), "0");
   EXPECT_EQ(line.find("null"), std::string::npos);
+}
+
+TEST(EncodeJson, PlacesHaveTheirClass) {
+  const std::string line = json_with_classes(test::tcp_record());
+  EXPECT_EQ(value(line, "network.direction"), "\"egress\"");
+  EXPECT_EQ(value(line, "source.class"), "\"localhost\"");
+  EXPECT_EQ(value(line, "source.abnormal"), "absent");
+  EXPECT_EQ(value(line, "destination.class"), "\"office\"");
+  EXPECT_EQ(value(line, "destination.abnormal"), "\"black\"");
+  FlowRecord r = test::tcp_record();
+  std::swap(r.source, r.destination);
+  EXPECT_EQ(value(json_with_classes(r), "network.direction"), "\"ingress\"");
+  r.destination = r.source;
+  EXPECT_EQ(value(json_with_classes(r), "network.direction"), "\"forwarded\"");
+  r.source = r.destination = test::tcp_record().source;
+  EXPECT_EQ(value(json_with_classes(r), "network.direction"), "\"local\"");
+  r.link |= 3U << 24U;
+  EXPECT_EQ(value(json_with_classes(r), "network.direction"), "absent") << "another namespace's addresses";
 }
 
 TEST(EncodeJson, AnUnansweredPingSaysNothingOfItsAnswer) {

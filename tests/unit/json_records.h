@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 
@@ -86,6 +87,22 @@ inline FlowRecord fullest_record() {
   r.forward.hooks = r.reverse.hooks = kHookIngress | kHookEgress;
   r.forward.tcp_flags = r.reverse.tcp_flags = 0x1ff;
   return r;
+}
+
+/// The host is the initiator of tcp_record() and fullest_record(); both ends are on a list.
+inline AddressClasses classes() {
+  ConfiguredClasses configured;
+  configured.names = {"office"};
+  const std::vector<PrefixTrie::Entry> office = {{prefix_of(address("198.51.100.0"), 120), kBuiltInClasses}};
+  const std::vector<PrefixTrie::Entry> lists = {{prefix_of(address("198.51.100.7"), 128), 1},
+                                                {prefix_of(address("2001:db8:1::"), 48), 1},
+                                                {prefix_of(address("2001:db8::"), 48), 2}};
+  configured.classes = PrefixTrie(office);
+  configured.lists = PrefixTrie(lists);
+  const std::vector<PrefixTrie::Entry> own = {{prefix_of(address("192.0.2.10"), 128), 2},
+                                              {prefix_of(address("2001:db8::1"), 128), 2}};
+  return {std::make_shared<const ConfiguredClasses>(std::move(configured)),
+          {.classes = PrefixTrie(own), .own = PrefixTrie(own)}};
 }
 
 /// A ping that was answered.

@@ -40,10 +40,12 @@ inline Request parse(std::span<const std::byte> bytes) {
 }
 
 /// The one span of a request of one record.
-inline Span span_of(const FlowRecord& record, const Listeners& host = {}) {
+inline Span span_of(const FlowRecord& record, const Listeners& host = {},
+                    const AddressClasses* classes = nullptr) {
   SpanEncoder encoder(encoder_options());
   const LinkTable table = links_with_mac();
-  const Request request = parse(encoder.encode(std::span(&record, 1), {.links = table, .host = host}));
+  const Request request =
+      parse(encoder.encode(std::span(&record, 1), {.links = table, .host = host, .classes = classes}));
   EXPECT_EQ(request.resource_spans_size(), 1);
   EXPECT_EQ(request.resource_spans(0).scope_spans_size(), 1);
   EXPECT_EQ(request.resource_spans(0).scope_spans(0).spans_size(), 1);

@@ -51,7 +51,8 @@ std::string read(const fs::path& path) {
 google::protobuf::Struct json_of(const FlowRecord& record) {
   std::string line;
   const LinkTable table = links_with_mac();
-  append_json(line, record, {.links = table});
+  const AddressClasses known = classes();
+  append_json(line, record, {.links = table, .classes = &known});
   google::protobuf::Struct object;
   EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(line, &object).ok()) << line;
   return object;
@@ -89,7 +90,8 @@ bool is_span_field(const std::string& name) {
 TEST(OtlpSpan, SaysWhatTheJsonLineSaysAndItsOwnFields) {
   for (const Kind& kind : kinds()) {
     const google::protobuf::Struct json = json_of(kind.record);
-    std::map<std::string, AnyValue> attributes = attributes_of(span_of(kind.record));
+    const AddressClasses known = classes();
+    std::map<std::string, AnyValue> attributes = attributes_of(span_of(kind.record, {}, &known));
     for (const auto& [name, value] : json.fields()) {
       if (name == "start" || name == "end") continue;
       ASSERT_TRUE(attributes.contains(name)) << kind.name << ": " << name;
