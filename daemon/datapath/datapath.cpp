@@ -106,7 +106,7 @@ Result<Hook> choose_hook(const DatapathOptions& options, int program_fd, Datapat
   }
   if (options.hook == Hook::tcx)
     return failure(
-        "hook: tcx was asked for, and this kernel has none (Linux 6.6 does): use automatic or clsact",
+        "hook: tcx was asked for, and this kernel has none (Linux 6.6 does): use \"auto\" or \"clsact\"",
         std::errc::not_supported);
   notes.push_back({false, "attaching by clsact filters: this kernel has no TCX links (Linux 6.6 does)"});
   return Hook::clsact;
