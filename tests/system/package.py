@@ -25,23 +25,13 @@ from rig import expect, expect_equal  # noqa: E402
 import debian_roots  # noqa: E402
 from booted import NEEDED, wait_for  # noqa: E402
 from debian_suite import Unavailable, run  # noqa: E402
-from package_host import RECORDS, Host, Traffic, expect_nothing_attached  # noqa: E402
+from package_host import MANAGER, RECORDS, Host, Traffic, expect_nothing_attached  # noqa: E402
+from package_removal import files, is_killed, purges, purges_clsact, purges_namespaces, removes  # noqa: E402
 from package_versions import Package, version_of  # noqa: E402
 
 LATER_SUITE = "trixie"
 MOST_EXPOSED = 2.0  # systemd-analyze security
-MANAGER = "org.rheo.Rheo1 /org/rheo/Rheo1 org.rheo.Rheo1.Manager"
 EXPECTED_WARNINGS = re.compile(r"nonsense|50-test\.toml|a rheod of another schema are removed|its schema is \d+, this program's is \d+: set aside")
-# What is written by other programs than rheo's while packages come and go.
-OTHERS = re.compile(r"/var/(lib/(dpkg|apt|systemd)|cache|log/(apt|journal|dpkg\.log|wtmp|btmp|lastlog)|tmp)\b|/etc/(\.pwd\.lock|ld\.so\.cache|\w+-$)"
-                    r"|/run/(systemd|udev|log|user|netns|mount|dbus|lock|utmp|blkid|agetty)\b|/usr/share/(info|man)/.*(dir|cat|index)")
-
-
-def files(host):
-    """Every path where a package could leave something."""
-    found = host.run("find /etc /var /run /usr /opt /srv /home /root /tmp -xdev \\( -path /run/systemd -o -path /tmp/systemd* \\) "
-                     "-prune -o -print; cat /etc/passwd /etc/group")
-    return {line for line in found.splitlines() if not OTHERS.match(line)}
 
 
 def installs(host, package):
@@ -57,6 +47,13 @@ def installs(host, package):
     expect("NAME" in host.run("man -P cat 8 rheod"), "no manual page")
     expect(f"rheod {package.version.split('-')[0]}" in host.run("rheod --version"), "rheod --version is not the package's")
     host.run("rheod --check")
+
+
+def smoke(host, package):
+    """What Debian's autopkgtest runs of the package."""
+    host.run(f"sh {package.path(package.smoke)}")
+    host.run("systemctl disable rheod")
+    expect_nothing_attached(host)
 
 
 def meters_by_default(host, _):
@@ -139,11 +136,14 @@ def changes_version(host, file, version):
 
 
 def upgrades(host, package):
+    """With settings that are not the packaged ones any more: dpkg leaves them alone."""
+    host.run("echo '# mine' >> /etc/rheo/rheo.toml")
     changes_version(host, package.path(package.higher), version_of(package.higher))
 
 
 def downgrades(host, package):
     changes_version(host, package.path(package.file), package.version)
+    expect_equal(host.run("tail -n 1 /etc/rheo/rheo.toml").strip(), "# mine", "the changed conffile's last line")
 
 
 def changes_schema(host, package):
@@ -182,16 +182,6 @@ def version_folders(host):
     found = host.run("ls /sys/fs/bpf/rheo").split()
     expect_equal(len(found), 1, f"schemas in the kernel: {found}")
     return found
-
-
-def is_killed(host):
-    """With nothing that starts it again."""
-    host.run("mkdir -p /run/systemd/system/rheod.service.d && "
-             "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/rheod.service.d/once.conf && systemctl daemon-reload && "
-             "kill -9 $(systemctl show rheod --value -p MainPID)")
-    wait_for(lambda: host.show("ActiveState") == "failed", "rheod that is gone")
-    host.run("rm -r /run/systemd/system/rheod.service.d && systemctl daemon-reload")
-    expect(host.pins(), "nothing is left behind")
 
 
 def changes_schema_when_killed(host, package):
@@ -257,50 +247,11 @@ def reboots(host, _):
     host.run("rheoctl drain")
 
 
-def removes(host, _):
-    host.apt("remove", "rheo")
-    expect_nothing_attached(host)
-    expect("/etc/rheo/rheo.toml" in host.run("ls /etc/rheo/rheo.toml"), "the conffile is gone")
-    expect("flow.id" in host.run(f"tail -n 1 {RECORDS}"), "the records are gone")
-    expect_equal(host.run("ls /usr/sbin/rheod /usr/bin/rheoctl 2>/dev/null", check=False).strip(), "", "programs")
-
-
-def purges(host, package):
-    """Of a package whose rheod was killed, with everything still attached."""
-    host.apt("install", package.path(package.file))
-    host.systemctl("enable --now")
-    is_killed(host)
-    expect(host.attached(), "nothing is attached that a purge could remove")
-    purge(host)
-
-
-def purges_clsact(host, package):
-    """The same where the kernel has no TCX, or is not to use it: filters and qdiscs have no pin that holds them."""
-    host.apt("install", package.path(package.file))
-    host.configure('[datapath]\nhook = "clsact"\n')
-    host.systemctl("enable --now")
-    expect_equal(host.run(f"busctl get-property {MANAGER} KernelMode").strip(), 's "clsact"', "KernelMode")
-    is_killed(host)
-    expect_equal((len(host.qdiscs()), host.attached()), (2, []), "qdiscs, and programs at the TCX hooks")
-    purge(host)
-
-
-def purge(host):
-    host.apt("purge", "rheo")
-    expect_nothing_attached(host)
-    expect_equal(sorted(files(host) - host.before), [], "left behind")
-    # What man-db has formatted is its own to forget.
-    named = host.run("find / -xdev -name '*rheo*' -not -path '/var/cache/man/*'; "
-                     "find /run /sys/fs/bpf /tmp -name '*rheo*'").split()
-    expect_equal(named, [], "files with rheo in their names")
-    expect_equal(host.run("systemctl list-unit-files --no-legend 'rheo*'", check=False).strip(), "", "units")
-
-
-CASES = {"installs": installs, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
+CASES = {"installs": installs, "smoke": smoke, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
          "restarts": restarts, "recovers": recovers, "upgrades": upgrades, "downgrades": downgrades,
          "changes schema": changes_schema, "changes schema when killed": changes_schema_when_killed,
          "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges,
-         "purges clsact": purges_clsact}
+         "purges clsact": purges_clsact, "purges namespaces": purges_namespaces}
 
 
 def newest(folder):

@@ -16,6 +16,7 @@ import sum_records  # noqa: E402
 
 from booted import Container, wait_for  # noqa: E402
 
+MANAGER = "org.rheo.Rheo1 /org/rheo/Rheo1 org.rheo.Rheo1.Manager"
 RECORDS = "/var/log/rheo/flows.json"
 COLLECTOR = "10.9.1.2"
 # The packaged default but for what makes flows end soon and what the collectors' own link would add.
@@ -102,7 +103,9 @@ class Host:
         self.start_receiver()
 
     def apt(self, *words):
-        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y {' '.join(words)}", seconds=300)
+        """Where dpkg would ask about a conffile that both sides have changed, ours stays."""
+        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold {' '.join(words)}",
+                        seconds=300)
 
     def wait_metering(self):
         """Also where the first start fails: in a container now and then a process cannot be moved to its unit's cgroup

@@ -34,6 +34,12 @@ def of_version(package, version, folder, mend=None):
     return target
 
 
+def change_settings(tree):
+    """The packaged ones."""
+    with (tree / "etc" / "rheo" / "rheo.toml").open("a") as file:
+        file.write("# of a later version\n")
+
+
 def rename_schema(tree):
     """As far as the package's own scripts know: its programs are the same."""
     schema = tree / "usr" / "share" / "rheo" / "schema"
@@ -87,11 +93,12 @@ class Package:
         self.folder = folder
         self.version = version_of(file)
         self.file = shutil.copy(file, folder / f"rheo_{self.version}.deb")
-        self.higher = of_version(self.file, f"{self.version}+upgrade1", folder)
+        self.higher = of_version(self.file, f"{self.version}+upgrade1", folder, change_settings)
         later = f"{self.version}+upgrade2"
         self.other_schema = (of_version(of_other_schema(folder), later, folder) if compiled
                              else of_version(self.file, later, folder, rename_schema))
         self.compiled = compiled
+        self.smoke = shutil.copy(TOP / "debian" / "tests" / "smoke", folder)
 
     @staticmethod
     def path(file):
