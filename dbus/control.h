@@ -10,6 +10,7 @@
 
 #include "daemon/base/result.h"
 #include "daemon/base/unique_fd.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/daemon_status.h"
 #include "daemon/model/flow_filter.h"
 #include "daemon/model/flow_record.h"
@@ -18,10 +19,11 @@
 
 namespace rheo {
 
-/// Flows as they stand, in the order that was asked for, and the links of which they speak.
+/// Flows as they stand, in the order that was asked for, and the links and places of which they speak.
 struct FoundFlows {
   std::vector<FlowRecord> flows;
   LinkTable links;
+  std::shared_ptr<const AddressClasses> classes = std::make_shared<const AddressClasses>();
 };
 
 class Control {

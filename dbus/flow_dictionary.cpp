@@ -29,7 +29,8 @@ bool is_mapped(const Address& address) {
   return std::equal(kPrefix.begin(), kPrefix.begin() + 12, address.begin());
 }
 
-FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links) {
+FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
+                               const AddressClasses& classes) {
   FlowDictionary flow;
   add(flow, "FlowId", hex(record.flow_id));
   add(flow, "Interface", valid_utf8(link_full_name(links, record.link)));
@@ -39,6 +40,13 @@ FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links)
   add(flow, "SourcePort", host_order(record.source_port_be));
   add(flow, "Destination", address_text(record.destination, record.ipv6));
   add(flow, "DestinationPort", host_order(record.destination_port_be));
+  const bool ours = link_netns(record.link) == 0;  // the host's addresses are those there
+  add(flow, "Direction",
+      std::string(ours ? host_direction_name(classes.direction(record.source, record.destination)) : ""));
+  add(flow, "SourceClass", std::string(classes.name_of(record.source)));
+  add(flow, "SourceAbnormal", std::string(listed_name(classes.listed(record.source))));
+  add(flow, "DestinationClass", std::string(classes.name_of(record.destination)));
+  add(flow, "DestinationAbnormal", std::string(listed_name(classes.listed(record.destination))));
   add(flow, "TcpState", std::string(tcp_state_name(record.tcp_state)));
   add(flow, "Vlan", record.vlan);
   add(flow, "StartedAt", record.flow_start_ns);

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 #include "dbus/sdbus.h"
@@ -13,7 +14,8 @@ namespace rheo {
 
 using FlowDictionary = std::map<std::string, sdbus::Variant>;
 
-FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links);
+FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
+                               const AddressClasses& classes);
 
 /// True for an IPv4 address, which is stored as ::ffff:a.b.c.d.
 bool is_mapped(const Address& address);

@@ -186,19 +186,20 @@ void ControlPlane::drain(Drained done) {
 
 void ControlPlane::find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) {
   const auto links = parts_.links.get();
-  auto parsed = FlowFilter::parse(filter, *links);
+  const auto classes = parts_.classes.get();
+  auto parsed = FlowFilter::parse(filter, *links, classes);
   if (!parsed) return done(forward(std::move(parsed)));
   auto answered = std::make_shared<Found>(std::move(done));
   const std::weak_ptr mailbox = mailbox_;
-  const Status asked =
-      parts_.collector.ask({.flows = FlowQuery{.filter = *std::move(parsed), .order = order, .limit = limit},
-                            .done = [answered, mailbox, links](const Status&, std::vector<FlowRecord> flows) {
-                              const auto main = mailbox.lock();
-                              if (!main) return;
-                              main->post([answered, links, found = std::move(flows)]() mutable {
-                                (*answered)(FoundFlows{.flows = std::move(found), .links = *links});
-                              });
-                            }});
+  const Status asked = parts_.collector.ask(
+      {.flows = FlowQuery{.filter = *std::move(parsed), .order = order, .limit = limit},
+       .done = [answered, mailbox, links, classes](const Status&, std::vector<FlowRecord> flows) {
+         const auto main = mailbox.lock();
+         if (!main) return;
+         main->post([answered, links, classes, found = std::move(flows)]() mutable {
+           (*answered)(FoundFlows{.flows = std::move(found), .links = *links, .classes = classes});
+         });
+       }});
   if (!asked) (*answered)(std::unexpected(asked.error()));
 }
 

@@ -31,6 +31,7 @@ namespace rheo {
 struct SteeredParts {
   const Snapshot<LinkTable>& links;
   const Snapshot<Listeners>& listeners;
+  const Snapshot<AddressClasses>& classes;
   Collector& collector;
   Lanes& lanes;
   Datapath& datapath;

@@ -239,6 +239,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
   return ControlPlane::start(
       loop, {.links = links_,
              .listeners = listeners_,
+             .classes = classes_,
              .collector = *collector_,
              .lanes = *lanes_,
              .datapath = *datapath_,

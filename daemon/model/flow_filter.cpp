@@ -23,7 +23,6 @@ using Step = FlowFilter::Step;
 
 // Each level of parentheses has at most a left side of "or" and one of "and" waiting.
 constexpr std::size_t kMostTruths = 2 * (FlowFilter::kMaxDepth + 1) + 1;
-constexpr std::uint32_t kMappedBits = 96;  // of ::ffff:0:0/96, in front of an IPv4 address
 
 struct ProtocolWord {
   std::string_view word;
@@ -59,7 +58,8 @@ std::optional<std::pair<Address, std::uint32_t>> parse_address(std::string_view 
   const std::string text(word);
   if (::inet_pton(AF_INET6, text.c_str(), address.data()) == 1) return std::pair(address, 0U);
   address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (::inet_pton(AF_INET, text.c_str(), address.data() + 12) == 1) return std::pair(address, kMappedBits);
+  if (::inet_pton(AF_INET, text.c_str(), address.data() + 12) == 1)
+    return std::pair(address, std::uint32_t{kMappedBits});
   return std::nullopt;
 }
 
@@ -79,7 +79,8 @@ std::string quoted(std::string_view word) {
 
 class Parser {
  public:
-  Parser(std::string_view text, const LinkTable& links) : words_(split_words(text)), links_(links) {}
+  Parser(std::string_view text, const LinkTable& links, const AddressClasses* classes)
+      : words_(split_words(text)), links_(links), classes_(classes) {}
 
   Result<std::vector<Step>> parse() {
     if (words_.empty()) return std::move(steps_);
@@ -152,8 +153,9 @@ class Parser {
     if (take("host")) return parse_host(side);
     if (take("net")) return parse_net(side);
     if (take("port")) return parse_port(side);
+    if (take("class")) return parse_class(side);
     return complain(side == Side::either ? "not a word of a filter; see rheoctl(1)"
-                                         : "host, net or port is expected");
+                                         : "host, net, port or class is expected");
   }
 
   Status add(Step step) {
@@ -201,8 +203,17 @@ class Parser {
     return add({.what = What::port, .side = side, .low = *low, .high = *high});
   }
 
+  Status parse_class(Side side) {
+    if (classes_ == nullptr) return complain("classes are known to rheod alone; rheoctl flows list asks it");
+    const auto number = classes_->number_of(word());
+    if (!number) return complain("no such class");
+    ++at_;
+    return add({.what = What::place, .side = side, .low = *number});
+  }
+
   const std::vector<std::string_view> words_;
   const LinkTable& links_;
+  const AddressClasses* const classes_;
   std::size_t at_ = 0;
   std::size_t depth_ = 0;
   std::vector<Step> steps_;
@@ -214,7 +225,7 @@ bool on_side(Side side, Condition condition) {
   return (side != Side::destination && condition(true)) || (side != Side::source && condition(false));
 }
 
-bool holds(const Step& step, const FlowRecord& record) {
+bool holds(const Step& step, const FlowRecord& record, const AddressClasses* classes) {
   switch (step.what) {
     case What::protocol:
       return record.protocol == step.low;
@@ -233,6 +244,10 @@ bool holds(const Step& step, const FlowRecord& record) {
                const unsigned port = host_order(source ? record.source_port_be : record.destination_port_be);
                return port >= step.low && port <= step.high;
              });
+    case What::place:
+      return on_side(step.side, [&](bool source) {
+        return classes->find(source ? record.source : record.destination) == step.low;
+      });
     default:
       return false;
   }
@@ -240,13 +255,14 @@ bool holds(const Step& step, const FlowRecord& record) {
 
 }  // namespace
 
-Result<FlowFilter> FlowFilter::parse(std::string_view text, const LinkTable& links) {
+Result<FlowFilter> FlowFilter::parse(std::string_view text, const LinkTable& links,
+                                     std::shared_ptr<const AddressClasses> classes) {
   if (text.size() > kMaxBytes)
     return failure("filter: " + std::to_string(text.size()) + " bytes, the most is " +
                    std::to_string(kMaxBytes));
-  auto steps = Parser(text, links).parse();
+  auto steps = Parser(text, links, classes.get()).parse();
   if (!steps) return forward(std::move(steps));
-  return FlowFilter(*std::move(steps));
+  return FlowFilter(*std::move(steps), std::move(classes));
 }
 
 bool FlowFilter::matches(const FlowRecord& record) const {
@@ -262,7 +278,7 @@ bool FlowFilter::matches(const FlowRecord& record) const {
       left = step.what == What::all_of ? left && right : left || right;
     } else {
       RHEO_ASSERT(count < kMostTruths);
-      truths[count++] = holds(step, record);
+      truths[count++] = holds(step, record, classes_.get());
     }
   }
   return truths[0];

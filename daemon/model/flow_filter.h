@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "daemon/base/result.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 
@@ -28,26 +30,32 @@ class FlowFilter {
   ///   FACTOR     := "not" FACTOR | "(" EXPRESSION ")" | PRIMITIVE
   ///   PRIMITIVE  := tcp | udp | icmp | icmpv6 | sctp | proto N | ip | ip6 | vlan N | interface NAME
   ///               | [src|dst] host ADDRESS | [src|dst] net ADDRESS/BITS | [src|dst] port N[-N]
-  static Result<FlowFilter> parse(std::string_view text, const LinkTable& links);
+  ///               | [src|dst] class NAME
+  ///
+  /// Classes of addresses are those of `classes`; null: they are not known, and not to be asked for.
+  static Result<FlowFilter> parse(std::string_view text, const LinkTable& links,
+                                  std::shared_ptr<const AddressClasses> classes = nullptr);
 
   bool matches(const FlowRecord& record) const;
 
-  enum class What : std::uint8_t { all_of, any_of, negate, protocol, family, vlan, link, net, port };
+  enum class What : std::uint8_t { all_of, any_of, negate, protocol, family, vlan, link, net, port, place };
   enum class Side : std::uint8_t { either, source, destination };
 
   /// One step in postfix order: conditions push a truth, all_of and any_of take two and push one.
   struct Step {
     What what = What::protocol;
     Side side = Side::either;
-    std::uint32_t low = 0;   // number, or the least of a range; of a net: its bits
+    std::uint32_t low = 0;   // number, or the least of a range; of a net: its bits; of a place: its class
     std::uint32_t high = 0;  // the greatest of a range
     Address address{};
   };
 
  private:
-  explicit FlowFilter(std::vector<Step> steps) : steps_(std::move(steps)) {}
+  FlowFilter(std::vector<Step> steps, std::shared_ptr<const AddressClasses> classes)
+      : steps_(std::move(steps)), classes_(std::move(classes)) {}
 
   std::vector<Step> steps_;
+  std::shared_ptr<const AddressClasses> classes_;
 };
 
 /// By which of a flow's numbers flows are put in order, the greatest first.

@@ -25,6 +25,16 @@ LinkTable links() {
   return table;
 }
 
+/// 10.1.0.0/16 is the office.
+std::shared_ptr<const AddressClasses> classes() {
+  ConfiguredClasses configured;
+  configured.names = {"office"};
+  const std::vector<PrefixTrie::Entry> office = {{prefix_of(mapped(10, 1, 0, 0), 112), kBuiltInClasses}};
+  configured.classes = PrefixTrie(office);
+  return std::make_shared<const AddressClasses>(
+      std::make_shared<const ConfiguredClasses>(std::move(configured)), HostClasses{});
+}
+
 /// TCP from 10.1.2.3:50000 to 192.0.2.9:443 on eth0.
 FlowRecord https() {
   FlowRecord record;
@@ -39,13 +49,13 @@ FlowRecord https() {
 }
 
 bool matches(const std::string& text, const FlowRecord& record) {
-  const auto filter = FlowFilter::parse(text, links());
+  const auto filter = FlowFilter::parse(text, links(), classes());
   EXPECT_TRUE(filter) << text << ": " << (filter ? "" : filter.error().what);
   return filter && filter->matches(record);
 }
 
 std::string complaint(const std::string& text) {
-  const auto filter = FlowFilter::parse(text, links());
+  const auto filter = FlowFilter::parse(text, links(), classes());
   EXPECT_FALSE(filter) << text.substr(0, 50);
   return filter ? "" : filter.error().what;
 }
@@ -69,6 +79,9 @@ TEST(FlowFilter, EveryWordThatMatches) {
                            "dst port 443",
                            "src port 50000",
                            "port 400-500",
+                           "class office",
+                           "src class office",
+                           "dst class external and not src class external",
                            "tcp and dst port 443 and src net 10.0.0.0/8",
                            "tcp port 443",
                            "udp or tcp",
@@ -80,9 +93,28 @@ TEST(FlowFilter, EveryWordThatMatches) {
 }
 
 TEST(FlowFilter, EveryWordThatDoesNot) {
-  for (const char* text : {"udp", "icmp", "icmpv6", "icmp6", "sctp", "udplite", "proto 17", "ip6", "vlan 0",
-                           "dst host 10.1.2.3", "src host 192.0.2.9", "net 10.1.3.0/24", "net ::/96",
-                           "src port 443", "port 1-442", "not tcp", "tcp and udp", "tcp and (udp or icmp)"}) {
+  for (const char* text : {"udp",
+                           "icmp",
+                           "icmpv6",
+                           "icmp6",
+                           "sctp",
+                           "udplite",
+                           "proto 17",
+                           "ip6",
+                           "vlan 0",
+                           "dst host 10.1.2.3",
+                           "src host 192.0.2.9",
+                           "net 10.1.3.0/24",
+                           "net ::/96",
+                           "src port 443",
+                           "port 1-442",
+                           "dst class office",
+                           "class internal",
+                           "src class external",
+                           "not class external",
+                           "not tcp",
+                           "tcp and udp",
+                           "tcp and (udp or icmp)"}) {
     EXPECT_FALSE(matches(text, https())) << text;
   }
   FlowRecord elsewhere = https();
@@ -123,7 +155,10 @@ TEST(FlowFilter, AComplaintNamesTheWordAndItsPlace) {
   EXPECT_THAT(complaint("net 10.0.0.0/33"), HasSubstr("too many bits"));
   EXPECT_THAT(complaint("net 10.0.0.0"), HasSubstr("a net such as"));
   EXPECT_THAT(complaint("host 10.0.0"), HasSubstr("an address"));
-  EXPECT_THAT(complaint("src tcp"), HasSubstr("host, net or port"));
+  EXPECT_THAT(complaint("src tcp"), HasSubstr("host, net, port or class"));
+  EXPECT_THAT(complaint("src class offices"), HasSubstr("\"offices\" (word 3): no such class"));
+  EXPECT_THAT(complaint("class"), HasSubstr("ends too early"));
+  EXPECT_THAT(FlowFilter::parse("class office", links()).error().what, HasSubstr("known to rheod alone"));
   EXPECT_THAT(complaint("interface eth9"), HasSubstr("no such interface"));
   EXPECT_THAT(complaint("vlan 4096"), HasSubstr("0 to 4095"));
   EXPECT_THAT(complaint("proto 256"), HasSubstr("0 to 255"));
