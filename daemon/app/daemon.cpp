@@ -26,7 +26,8 @@
 namespace rheo {
 namespace {
 
-constexpr std::uint64_t kListenersEveryNs = 5 * kNanosecondsPerSecond;
+// Who listens is asked at every tick, unless the answer takes longer than this share of the time in between.
+constexpr std::uint64_t kListenersShare = 100;
 constexpr std::uint64_t kSettleUsec = 20'000;
 
 struct CloseLoop {
@@ -322,7 +323,7 @@ void Daemon::stop() {
 }
 
 void Daemon::on_tick() {
-  if (monotonic_ns() - listeners_at_ns_ > kListenersEveryNs) refresh_listeners();
+  if (monotonic_ns() >= listeners_due_ns_) refresh_listeners();
   const DaemonCounters now = counters();
   auto events = losses_->look(now, monotonic_ns());
   publish_metering(now);
@@ -346,15 +347,17 @@ void Daemon::publish_metering(const DaemonCounters& counters) {
 }
 
 void Daemon::refresh_listeners() {
-  listeners_at_ns_ = monotonic_ns();
+  const std::uint64_t begin_ns = monotonic_ns();
   auto listeners = dump_listeners();
+  const std::uint64_t end_ns = monotonic_ns();
+  listeners_due_ns_ = end_ns + (end_ns - begin_ns) * kListenersShare;
   const bool failed = !listeners;
   if (failed && !listeners_failing_)
     log::write(log::Priority::warning, log::kListenersUnknown,
                listeners.error().what + "; flows are oriented without knowing who listens, trying again",
                {log::errno_field(listeners.error())});
   listeners_failing_ = failed;
-  if (!failed) listeners_.publish(*std::move(listeners));
+  if (!failed && *listeners != *listeners_.get()) listeners_.publish(*std::move(listeners));
 }
 
 /// Behind the control plane's look at the addresses.

@@ -98,7 +98,7 @@ class Daemon {
   Snapshot<AddressClasses> classes_;
   std::optional<AddressWatcher> addresses_;  // read by control_
   std::optional<ClassDirectory> class_directory_;
-  std::uint64_t listeners_at_ns_ = 0;
+  std::uint64_t listeners_due_ns_ = 0;
   bool listeners_failing_ = false;
 
   // Built top to bottom, torn down bottom to top. The tap opens last and closes first: whatever was counted

@@ -38,6 +38,7 @@ struct AddressHash {
 struct Listeners {
   std::unordered_set<SocketAddress, SocketAddressHash> sockets;
   std::unordered_set<Address, AddressHash> local_addresses;
+  friend bool operator==(const Listeners&, const Listeners&) = default;
 
   /// True where a local socket listens at this end point: at the address itself, or at any
   /// address of the host where the address is one of the host's.

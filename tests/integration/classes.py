@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Every flow says of which class its addresses are and where it goes: by the host's addresses, by the settings, and by
-files of prefixes, as these change under a running rheod. A file with a mistake stays as it was."""
+files of prefixes, as these change under a running rheod. A file with a mistake stays as it was. Who was called is who
+listens, as sockets come and go."""
 import itertools
 import json
 import signal
@@ -12,6 +13,18 @@ FAST = {"flow": {"udp_timeout": "100ms"}, "datapath": {"drain_interval": "50ms"}
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
 PORTS = itertools.count(20_000)  # a flow's own, so that its records are told from all others
 SEND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', (sys.argv[1], int(sys.argv[2])))"
+
+
+# Sends from a port until it is ended; from a socket that waits for anybody, or from one that has a peer.
+SPEAK = """import contextlib, socket, sys, time
+speaker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+speaker.bind(("192.0.2.1", 50001))
+if sys.argv[1] == "connected": speaker.connect(("192.0.2.2", 40001))
+while True:
+    with contextlib.suppress(ConnectionError):  # nobody is there
+        speaker.sendto(b"x", ("192.0.2.2", 40001))
+    time.sleep(0.3)
+"""
 
 
 def up(rig):
@@ -101,9 +114,31 @@ def by_the_settings(rig, case):
     rheod.stop()
 
 
+def by_who_listens(rig, case):
+    """A flow whose first packet is seen from 50001 to 40001: it is the caller's, unless it listens there."""
+    near, _ = up(rig)
+    rheod = rig.rheod(near, case, **FAST).start()
+
+    def records():
+        whole = rheod.records.read_text().rpartition("\n")[0] if rheod.records.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def told_since(known, port):
+        return any(record.get("destination.port") == port for record in records()[known:])
+    for how, port in (("connected", 40001), ("waiting", 50001), ("connected", 40001)):
+        known = len(records())
+        speaker = near.start(["python3", "-c", SPEAK, how])
+        try:
+            wait_until(lambda: told_since(known, port), f"port {port} was called while the socket is {how}")
+        finally:
+            speaker.kill()
+            speaker.wait(timeout=20)
+    rheod.stop()
+
+
 def main():
     rig = Rig()
-    rig.run_cases({"by the host": by_the_host, "by the settings": by_the_settings})
+    rig.run_cases({"by the host": by_the_host, "by the settings": by_the_settings, "by who listens": by_who_listens})
     rig.end()
 
 
