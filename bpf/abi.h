@@ -20,7 +20,7 @@ namespace rheo::abi
 #endif
 
 /* The version in /sys/fs/bpf/rheo/v<schema> and in the flow table's header. */
-enum { ABI_SCHEMA = 2 };
+enum { ABI_SCHEMA = 3 };
 
 /* What a row's addresses are and what they were carried in (flow_key.kind). */
 enum flow_kind {
@@ -119,8 +119,8 @@ struct hot_row {
 	struct flow_key key;
 	struct direction_counts direction[2];
 	__u64 first_ns;
-	__u64 last_ns;	      /* >= first_ns */
-	__u64 owner;	      /* 0: not attributed yet */
+	__u64 last_ns;	/* >= first_ns */
+	__u32 owner[2]; /* by direction: owner_slot.number of the sender here, 0 or OWNER_UNKNOWN */
 	__u8 first_direction; /* of the row's first packet: 0 or 1 */
 	__u8 zero[7];
 };
@@ -237,6 +237,58 @@ static inline __u64 tunnel_port_bit(__u16 port)
 	return 1ULL << (tunnel_port_place(port) & 63);
 }
 
+/* Whose a socket is. */
+enum {
+	OWNER_UNKNOWN = 1, /* looked for and not found; no owner's number */
+	OWNER_FIRST = 2,
+	OWNER_TRACED = 0x80000000, /* a number given by a program that traces */
+	OWNER_SLOTS = 8192,
+	OWNER_NAME_BYTES = 128, /* the longest part of a path that is kept whole, with its zero */
+	OWNER_PATH_BYTES = 484,
+};
+
+/* What is noted at a socket. */
+struct socket_owner {
+	__u32 number;	     /* 0: nothing yet */
+	__u32 awaits_accept; /* 1: a listener, or made by one and not accepted yet: nobody's */
+};
+
+/* A path's parts from the leaf up, each with its zero. */
+struct owner_path {
+	__u16 bytes;
+	__u16 complete; /* 0: parts nearest to the root are missing */
+	char parts[OWNER_PATH_BYTES];
+};
+ABI_ASSERT(sizeof(struct owner_path) == 488);
+
+/* A process that has had a socket, in the place owner_place(number) until a later one takes it. */
+struct owner_slot {
+	__u32 number;	/* 0 while it is written; other than 0 and OWNER_UNKNOWN */
+	__u32 pid;	/* in rheod's pid namespace, 0: not there */
+	__u64 start_ns; /* CLOCK_BOOTTIME */
+	__u64 cgroup_id;
+	__u32 uid; /* effective */
+	__u32 zero;
+	char comm[16];
+	struct owner_path cgroup;
+	struct owner_path executable; /* in its own mount namespace */
+};
+ABI_ASSERT(sizeof(struct owner_slot) == 1024);
+
+/* Numbers of both kinds have places of their own: they are given at the same time. */
+static inline __u32 owner_place(__u32 number)
+{
+	const __u32 half = OWNER_SLOTS / 2;
+
+	return number % half + (number & OWNER_TRACED ? half : 0);
+}
+
+/* Constants of the programs that note owners. */
+struct owner_settings {
+	__u32 pid_namespace;  /* inode number of rheod's */
+	__u32 follows_accept; /* 1: there is a program that does */
+};
+
 /* Constants of a loaded program, written between open and load into its
  * read-only data (`const volatile struct meter_settings settings`). */
 struct meter_settings {
@@ -246,7 +298,8 @@ struct meter_settings {
 	__u32 ring_wakeup_bytes; /* wake the collector when `evicted` holds more */
 	__u8 netns_number;	 /* high 8 bits of flow_key.link */
 	__u8 claim_partition;	 /* PREEMPT_RT: claim before use */
-	__u8 zero[2];
+	__u8 note_owners;	 /* of the sockets that send; else no socket is looked at */
+	__u8 zero;
 	struct parse_settings parse;
 };
 ABI_ASSERT(sizeof(struct meter_settings) == 136);

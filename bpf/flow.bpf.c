@@ -134,18 +134,17 @@ __attribute__((noinline)) int parse_copied_tunnel(__u32 place)
 	return 0;
 }
 
-BPF_INLINE void account_parsed(struct scratch *scratch, struct metered *m, __u32 ifindex,
-			       const __u32 mode)
+BPF_INLINE void account_parsed(struct scratch *scratch, struct metered *m, const __u32 mode)
 {
 	parse_finish(&scratch->work, &scratch->in, &scratch->packet);
 	if (scratch->packet.fragment)
-		resolve_fragment(&scratch->packet, m->counters, link_number(ifindex), mode);
+		resolve_fragment(&scratch->packet, m->counters, link_number(m->skb->ifindex), mode);
 	m->in = &scratch->in;
 	m->packet = &scratch->packet;
 	m->frame = 0;
 	m->is_copy = 1;
 	m->is_ipv6 = scratch->packet.key.kind & KIND_IPV6;
-	account(m, ifindex, mode);
+	account(m, mode);
 }
 
 /* `status` is parse_copy()'s. */
@@ -154,6 +153,7 @@ BPF_INLINE int account_copied(struct __sk_buff *skb, const __u32 mode, __u32 pla
 	struct scratch *scratch = scratch_at(place);
 	struct metered m;
 
+	m.skb = skb;
 	if (!begin(&m, mode))
 		return 0;
 	if (!scratch) {
@@ -166,7 +166,7 @@ BPF_INLINE int account_copied(struct __sk_buff *skb, const __u32 mode, __u32 pla
 	if ((__u64)(long)skb->data_end - (__u64)(long)skb->data < scratch->in.length)
 		BUMP(m.counters->nonlinear_packets, 1, mode);
 	if (status == PARSE_OK)
-		account_parsed(scratch, &m, skb->ifindex, mode);
+		account_parsed(scratch, &m, mode);
 	else
 		drop_unparsed(m.counters, &scratch->in, status, mode);
 	return 0;
@@ -200,7 +200,7 @@ BPF_INLINE void meter_copy(struct __sk_buff *skb, const __u32 mode)
 
 /* Meters a packet of which plain_version() is `version`, unless it is not plain. Once for each
  * version: what is constant in one is neither kept, multiplied nor compared. */
-BPF_INLINE int meter_plain(struct metered *m, __u32 ifindex, const __u32 mode, const int version)
+BPF_INLINE int meter_plain(struct metered *m, const __u32 mode, const int version)
 {
 	struct parsed_packet packet;
 
@@ -210,7 +210,7 @@ BPF_INLINE int meter_plain(struct metered *m, __u32 ifindex, const __u32 mode, c
 	m->frame = mode & METER_ETHERNET ? m->in->data : 0;
 	m->is_copy = 0;
 	m->is_ipv6 = version == 6;
-	account(m, ifindex, mode);
+	account(m, mode);
 	return 1;
 }
 
@@ -221,6 +221,7 @@ BPF_INLINE int try_plain(struct __sk_buff *skb, const __u32 mode)
 	struct parse_input in;
 	struct metered m;
 
+	m.skb = skb;
 	if (!begin(&m, mode))
 		return 1;
 	describe_packet(skb, &in, mode);
@@ -231,9 +232,9 @@ BPF_INLINE int try_plain(struct __sk_buff *skb, const __u32 mode)
 		return 0;
 	switch (plain_version(&in)) {
 	case 4:
-		return meter_plain(&m, skb->ifindex, mode, 4);
+		return meter_plain(&m, mode, 4);
 	case 6:
-		return meter_plain(&m, skb->ifindex, mode, 6);
+		return meter_plain(&m, mode, 6);
 	}
 	return 0;
 }
@@ -281,10 +282,11 @@ BPF_INLINE int meter_usual(struct __sk_buff *skb, struct parse_input *in, const 
 
 	if (parse_plain(in, &settings.parse, &packet, version) != PARSE_OK || !begin(&m, mode))
 		return 0;
+	m.skb = skb;
 	m.in = in;
 	m.packet = &packet;
 	m.is_ipv6 = version == 6;
-	return add_to_row(&m, skb->ifindex, mode);
+	return add_to_row(&m, mode);
 }
 
 BPF_INLINE int meter(struct __sk_buff *skb, const __u32 mode)

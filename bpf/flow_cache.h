@@ -148,7 +148,7 @@ BPF_INLINE void row_start(struct hot_row *row, const __u64 *word,
 		to[i] = 0;
 	row->first_ns = now_ns;
 	row->last_ns = now_ns;
-	row->owner = 0;
+	to[14] = 0; /* owners */
 	/* first_direction and the zeros behind it */
 	to[15] = WORD64(WORD32(WORD16(packet->direction, 0), 0), 0);
 }
@@ -173,6 +173,15 @@ BPF_INLINE void row_add(struct hot_row *row, const struct parsed_packet *packet,
 	STORE_AS(__u64, &counts->flags, seen);
 	if (now_ns > row->last_ns)
 		row->last_ns = now_ns;
+}
+
+/* Notes whose socket sent the packets of a direction: the last that is known. */
+BPF_INLINE void row_note_owner(struct hot_row *row, __u32 direction, __u32 number)
+{
+	__u32 *owner = &row->owner[direction & 1];
+
+	if (number > OWNER_UNKNOWN || !*owner)
+		*owner = number;
 }
 
 /* Writes the cold row of a packet that was parsed from a copy. */

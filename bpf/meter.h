@@ -11,6 +11,7 @@
 #include "bpf/flow_cache.h"
 #include "bpf/maps.h"
 #include "bpf/clock.h"
+#include "bpf/owner_maps.h"
 
 /* How a program meters. */
 enum meter_mode {
@@ -23,6 +24,7 @@ enum meter_mode {
 
 /* A packet on its way into a row. */
 struct metered {
+	struct __sk_buff *skb;
 	const struct parse_input *in;
 	const struct parsed_packet *packet;
 	struct cpu_counters *counters;
@@ -30,6 +32,7 @@ struct metered {
 	void *generation;  /* of the flow cache, to be used now */
 	__u64 coarse_ns;
 	__u32 cpu;
+	__u32 owner; /* as hot_row.owner */
 	int is_copy;
 	int is_ipv6;   /* as the key's kind says */
 	__u64 word[6]; /* the key, link included */
@@ -116,6 +119,7 @@ BPF_INLINE int evict_packet(const struct metered *m, const __u32 mode)
 	now_ns = bpf_ktime_get_ns();
 	row_start(&row->hot, m->word, m->packet, now_ns);
 	row_add(&row->hot, m->packet, &m->octets, mode & METER_HOOKS, now_ns);
+	row_note_owner(&row->hot, m->packet->direction, m->owner);
 	write_cold(&row->cold, m);
 	submit_row(row);
 	BUMP(m->counters->evicted_rows, 1, mode);
@@ -130,6 +134,7 @@ BPF_INLINE void fill_way(struct flow_set *set, __u32 way, __u32 tag, const struc
 	write_cold(&set->cold[way], m);
 	row_start(&set->hot[way], m->word, m->packet, now_ns);
 	row_add(&set->hot[way], m->packet, &m->octets, mode & METER_HOOKS, now_ns);
+	row_note_owner(&set->hot[way], m->packet->direction, m->owner);
 	set->tag[way] = tag;
 }
 
@@ -152,6 +157,7 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 	KEEP_UNKNOWN(row);
 	if (BPF_LIKELY(found) && BPF_LIKELY(!row_is_over(row, m->packet))) {
 		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
+		row_note_owner(row, m->packet->direction, m->owner);
 		return 1;
 	}
 	if (!set->tag[way] || evict_row(row, &set->cold[way], m->counters, mode)) {
@@ -199,9 +205,9 @@ BPF_INLINE __u32 link_number(__u32 ifindex)
 }
 
 /* What is counted, and under which key. */
-BPF_INLINE void describe_count(struct metered *m, __u32 ifindex)
+BPF_INLINE void describe_count(struct metered *m)
 {
-	const __u32 link = link_number(ifindex);
+	const __u32 link = link_number(m->skb->ifindex);
 
 	count_octets(m->in, m->packet, &m->octets);
 	m->word[0] = m->packet->word[0];
@@ -212,10 +218,39 @@ BPF_INLINE void describe_count(struct metered *m, __u32 ifindex)
 	m->word[5] = m->packet->word[5];
 }
 
-/* Counts a parsed packet: what begin() sets, input, packet, frame, is_copy and is_ipv6 are set. */
-BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
+/* The number of the owner of the socket that sends the packet. 0: it has none (yet), as what is
+ * forwarded. Not inlined: few packets come here. */
+__attribute__((noinline)) int socket_owner_number(struct __sk_buff *skb)
 {
-	describe_count(m, ifindex);
+	const struct socket_owner *owner;
+	struct bpf_sock *sk;
+
+	if (!settings.note_owners || !skb)
+		return 0;
+	sk = skb->sk;
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
+	if (!owner || !owner->number)
+		return OWNER_UNKNOWN;
+	return owner->awaits_accept ? 0 : (int)owner->number;
+}
+
+/* At egress alone: what comes in has no socket yet, and its owner sends, too. */
+BPF_INLINE int notes_owners(const __u32 mode)
+{
+	return mode & METER_EGRESS && settings.note_owners;
+}
+
+/* Counts a parsed packet: what begin() sets, skb, input, packet, frame,
+ * is_copy and is_ipv6 are set. */
+BPF_INLINE void account(struct metered *m, const __u32 mode)
+{
+	describe_count(m);
+	m->owner = notes_owners(mode) ? (__u32)socket_owner_number(m->skb) : 0;
 	BUMP(m->counters->seen_packets, m->octets.packets, mode);
 	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
 	if (BPF_UNLIKELY(!count_packet(m, mode)))
@@ -223,16 +258,16 @@ BPF_INLINE void account(struct metered *m, __u32 ifindex, const __u32 mode)
 }
 
 /* Adds a packet to the row of its flow, and counts it as seen, if there is a row that takes it.
- * False where there is none: nothing was done then. What begin() sets, input, packet and is_ipv6
- * are set. */
-BPF_INLINE int add_to_row(struct metered *m, __u32 ifindex, const __u32 mode)
+ * False where there is none: nothing was done then. What begin() sets, skb, input, packet and
+ * is_ipv6 are set. */
+BPF_INLINE int add_to_row(struct metered *m, const __u32 mode)
 {
 	struct flow_set *set;
 	struct hot_row *row;
 	__u64 hash;
 	__u32 way;
 
-	describe_count(m, ifindex);
+	describe_count(m);
 	hash = flow_hash(m->word, settings.hash_seed, m->is_ipv6);
 	set = set_for(hash, m);
 	if (BPF_UNLIKELY(!set))
@@ -248,6 +283,8 @@ BPF_INLINE int add_to_row(struct metered *m, __u32 ifindex, const __u32 mode)
 	BUMP(m->counters->seen_packets, m->octets.packets, mode);
 	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
 	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
+	if (notes_owners(mode) && BPF_UNLIKELY(!row->owner[m->packet->direction & 1]))
+		row_note_owner(row, m->packet->direction, (__u32)socket_owner_number(m->skb));
 	return 1;
 }
 

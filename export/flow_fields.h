@@ -26,7 +26,8 @@ struct FlowField {
 };
 
 /// In the order in which they are written. From bytes_delta to marks and from reverse_bytes_delta to
-/// reverse_marks the same fields follow each other, for the two directions.
+/// reverse_marks the same fields follow each other, for the two directions; and from process_pid,
+/// source_process_pid and destination_process_pid on, for owners.
 enum class Field : std::uint8_t {
   // Identity
   flow_id,
@@ -107,8 +108,41 @@ enum class Field : std::uint8_t {
   tunnel_source_port,
   tunnel_destination_address,
   tunnel_destination_port,
+  // Whose the socket is, where one end's owner is known
+  process_pid,
+  process_executable_name,
+  process_executable_path,
+  process_owner,
+  systemd_unit,
+  systemd_user_unit,
+  systemd_slice,
+  systemd_session,
+  container_id,
+  container_runtime,
+  // Where both are: the initiator's
+  source_process_pid,
+  source_process_executable_name,
+  source_process_executable_path,
+  source_process_owner,
+  source_systemd_unit,
+  source_systemd_user_unit,
+  source_systemd_slice,
+  source_systemd_session,
+  source_container_id,
+  source_container_runtime,
+  // and the responder's
+  destination_process_pid,
+  destination_process_executable_name,
+  destination_process_executable_path,
+  destination_process_owner,
+  destination_systemd_unit,
+  destination_systemd_user_unit,
+  destination_systemd_slice,
+  destination_systemd_session,
+  destination_container_id,
+  destination_container_runtime,
 };
-inline constexpr std::size_t kFieldCount = static_cast<std::size_t>(Field::tunnel_destination_port) + 1;
+inline constexpr std::size_t kFieldCount = static_cast<std::size_t>(Field::destination_container_runtime) + 1;
 
 /// By Field.
 extern const std::array<FlowField, kFieldCount> kFlowFields;

@@ -68,6 +68,9 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
   List list;
   add_datapath(list, counters.datapath);
   add_links(list, counters.links);
+  list.add("owners.resolved", counters.owners.resolved);
+  list.add("owners.forgotten", counters.owners.forgotten);
+  list.add("owners.known", counters.owners.known);
   list.add("collector.drains", counters.collector.drains);
   list.add("collector.drain_ns_last", counters.collector.drain_ns_last);
   list.add("collector.drain_ns_longest", counters.collector.drain_ns_longest);

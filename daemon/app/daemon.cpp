@@ -137,10 +137,17 @@ Status Daemon::build() {
     log::write(log::Priority::warning, log::kTableSetAside,
                *table_->file().set_aside() + "; starting with an empty table");
   if (auto loaded = load_datapath(); !loaded) return loaded;
+  if (auto notes = datapath_->owners()) {
+    owners_.emplace(std::move(notes));
+    table_->set_owner_seen([this](std::uint32_t number) { owners_->find(number); });
+  }
 
-  auto lanes =
-      Lanes::start(exporters(), table_->outbox(),
-                   {.links = links_, .metering = metering_, .host = listeners_, .classes = &classes_});
+  auto lanes = Lanes::start(exporters(), table_->outbox(),
+                            {.links = links_,
+                             .metering = metering_,
+                             .host = listeners_,
+                             .classes = &classes_,
+                             .owners = owners_ ? &*owners_ : nullptr});
   if (!lanes) return forward(std::move(lanes));
   lanes_ = *std::move(lanes);
   return meter();
@@ -377,6 +384,7 @@ DaemonCounters Daemon::counters() const {
   }
   if (lanes_) counters.lanes = lanes_->counters();
   if (interfaces_) counters.links = interfaces_->counters();
+  if (owners_) counters.owners = owners_->counters();
   counters.links.watch_overruns += control_ ? control_->address_overruns() : address_overruns_;
   return counters;
 }

@@ -24,6 +24,7 @@
 #include "daemon/datapath/datapath.h"
 #include "daemon/datapath/pin_lock.h"
 #include "daemon/enrich/class_directory.h"
+#include "daemon/enrich/owner_directory.h"
 #include "daemon/flow/flow_table.h"
 #include "netlink/address_watcher.h"
 
@@ -104,6 +105,7 @@ class Daemon {
   // Built top to bottom, torn down bottom to top. The tap opens last and closes first: whatever was counted
   // still finds its way out.
   std::unique_ptr<FlowTable> table_;
+  std::optional<OwnerDirectory> owners_;  // reads what datapath_ notes
   std::unique_ptr<Lanes> lanes_;
   std::unique_ptr<Datapath> datapath_;
   std::optional<Collector> collector_;

@@ -43,7 +43,8 @@ Made make(const JsonExportConfig& config, const ExporterSpec& spec, const Export
   return std::make_unique<JsonExporter>(JsonExporterOptions{.path = config.path,
                                                             .links = sources.links,
                                                             .community_id_seed = spec.community_id_seed,
-                                                            .classes = sources.classes});
+                                                            .classes = sources.classes,
+                                                            .owners = sources.owners});
 }
 
 Made make(const IpfixExportConfig& config, const ExporterSpec& spec, const ExporterSources& sources) {
@@ -61,6 +62,7 @@ Made make(const OtlpExportConfig& config, const ExporterSpec& spec, const Export
   auto options = otlp_options(config, context, environment_variable);
   if (!options) return forward(std::move(options));
   options->classes = sources.classes;
+  options->encoder.owners = sources.owners;
   options->spool = {.folder = spec.spool_folder, .limit = config.spool};
   return OtlpExporter::create(*options);
 }

@@ -17,6 +17,7 @@
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
 #include "daemon/model/metering.h"
+#include "daemon/model/owner.h"
 #include "export/exporter.h"
 #include "export/lane.h"
 
@@ -28,6 +29,7 @@ struct ExporterSources {
   const Snapshot<MeteringCounters>& metering;
   const Snapshot<Listeners>& host;                    // its addresses
   const Snapshot<AddressClasses>* classes = nullptr;  // null: the host is not known
+  Owners* owners = nullptr;         // of sockets; null: nobody knows them
 };
 
 struct ExporterSpec {

@@ -42,6 +42,7 @@ std::vector<std::string> keys_for_restart(const Config& running, const Config& w
       {"datapath.flow_cache_rows", wanted.datapath.flow_cache_rows == datapath.flow_cache_rows},
       {"datapath.evicted_ring", wanted.datapath.evicted_ring == datapath.evicted_ring},
       {"datapath.fragments", wanted.datapath.fragments == datapath.fragments},
+      {"datapath.owners", wanted.datapath.owners == datapath.owners},
       {"tunnels.vxlan_ports", wanted.tunnels.vxlan_ports == tunnels.vxlan_ports},
       {"tunnels.geneve_ports", wanted.tunnels.geneve_ports == tunnels.geneve_ports},
       {"tunnels.wireguard_ports", wanted.tunnels.wireguard_ports == tunnels.wireguard_ports},

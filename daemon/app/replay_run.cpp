@@ -121,7 +121,7 @@ Status run_replay(const std::string& path, const Config& config) {
   Status status = run.meter(*replay, links, metering);
   if (const Status closed = run.close(); status && !closed) status = closed;
   DaemonCounters counters{
-      .datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}, .links = {}};
+      .datapath = replay->counters(), .collector = {}, .table = {}, .lanes = {}, .links = {}, .owners = {}};
   counters.lanes =
       (*lanes)->stop(monotonic_ns() + static_cast<std::uint64_t>(config.daemon.shutdown_timeout.count()));
   counters.table = (*table)->counters();

@@ -59,6 +59,7 @@ DatapathOptions datapath_options(const Config& config) {
           .wireguard_ports = config.tunnels.wireguard_ports,
           .decapsulate_gre = config.tunnels.gre,
           .decapsulate_ipip = config.tunnels.ipip,
+          .note_owners = config.datapath.owners,
           .pin_directory = config.daemon.pin_directory};
 }
 

@@ -232,6 +232,7 @@ const Keys<DatapathConfig>& datapath_keys() {
       {"evicted_ring", size(&DatapathConfig::evicted_ring, 64 * kKiB, kGiB, true)},
       {"fragments", number(&DatapathConfig::fragments, 1, 1'048'576)},
       {"drain_interval", duration(&DatapathConfig::drain_interval, 50ms, 60s)},
+      {"owners", on_off(&DatapathConfig::owners)},
   };
   return keys;
 }

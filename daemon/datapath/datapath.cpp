@@ -15,6 +15,7 @@
 #include "daemon/datapath/generations.h"
 #include "daemon/datapath/namespaces.h"
 #include "daemon/datapath/orphans.h"
+#include "daemon/datapath/owner_programs.h"
 #include "daemon/datapath/pin_directory.h"
 #include "daemon/datapath/pin_names.h"
 #include "daemon/datapath/programs.h"
@@ -122,6 +123,7 @@ struct Datapath::State {
   PinDirectory pins;
   Maps maps;
   UniqueFd pinned_fragments;
+  std::shared_ptr<OwnerPrograms> owners;  // null: not wanted, or not to be had
   abi::meter_settings settings{};
   std::uint32_t fragment_entries = 0;
   std::map<std::pair<std::uint8_t, LinkLayer>, Programs> programs;  // none: outdated maps, to be drained
@@ -134,7 +136,9 @@ struct Datapath::State {
     return programs.empty() ? pinned_fragments.get() : programs.begin()->second.fragments_fd();
   }
   Result<ProgramFds> programs_for(std::uint8_t netns, LinkLayer layer);
+  Status make_ready(const DatapathOptions& options, bool inherited);
   Status pin(bool inherited);
+  void take_back();
 };
 
 /// Loads them unless they are.
@@ -147,14 +151,37 @@ Result<ProgramFds> Datapath::State::programs_for(std::uint8_t netns, LinkLayer l
                                 .evicted = maps.ring.fd(),
                                 .counters = maps.counters.fd(),
                                 .fragments = fragments_fd(),
-                                .fragment_entries = fragment_entries});
+                                .fragment_entries = fragment_entries,
+                                .socket_owners = owners ? owners->socket_owners_fd() : -1});
   if (!loaded) return forward(std::move(loaded));
   return programs.emplace(std::pair(netns, layer), *std::move(loaded)).first->second.fds();
 }
 
+/// Programs, those of other link layers when the first interface of theirs is attached, and pins.
+Status Datapath::State::make_ready(const DatapathOptions& options, bool inherited) {
+  pins.create(notes);
+  if (options.note_owners)
+    owners = OwnerPrograms::start(pins, notes);
+  else
+    OwnerPrograms::remove_pins(pins);
+  settings.note_owners = owners != nullptr;
+  auto loaded = programs_for(0, LinkLayer::ethernet);
+  if (!loaded) return forward(std::move(loaded));
+  auto chosen = choose_hook(options, loaded->ingress, notes);
+  if (!chosen) return forward(std::move(chosen));
+  hook = *chosen;
+  return pin(inherited);
+}
+
+/// What make_ready() left in the file system when it failed.
+void Datapath::State::take_back() {
+  owners.reset();
+  OwnerPrograms::remove_pins(pins);
+  pins.remove();
+}
+
 /// Pins what is not pinned yet; where that fails, nothing new stays.
 Status Datapath::State::pin(bool inherited) {
-  pins.create(notes);
   if (!pins.usable()) return Done{};
   const bool had_counters = pins.has(kCountersPin);
   Status pinned = pins.pin(kFragmentsPin, fragments_fd());
@@ -221,15 +248,12 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
       state->pinned_fragments = *std::move(fragments);
   if (inherited)
     state->notes.push_back({false, fmt::format("going on with the maps pinned in {}", state->pins.path())});
-  // Others when the first interface of their link layer is attached.
-  auto programs = state->programs_for(0, LinkLayer::ethernet);
-  if (!programs) return forward(std::move(programs));
-  auto hook = choose_hook(options, programs->ingress, state->notes);
-  if (!hook) return forward(std::move(hook));
-  state->hook = *hook;
-  if (auto pinned = state->pin(inherited); !pinned) return forward(std::move(pinned));
+  if (Status ready = state->make_ready(options, inherited); !ready) {
+    if (!inherited) state->take_back();
+    return forward(std::move(ready));
+  }
   state->attachments.emplace(
-      AttachOptions{.hook = *hook, .tcx_order = options.tcx_order, .tc_priority = options.tc_priority},
+      AttachOptions{.hook = state->hook, .tcx_order = options.tcx_order, .tc_priority = options.tc_priority},
       state->pins, state->spaces);
   return std::make_unique<Datapath>(std::move(state));
 }
@@ -264,6 +288,7 @@ void Datapath::detach_all() { state_->attachments->detach_all(); }
 void Datapath::remove_pins() {
   unpin_drained_maps(state_->pins);
   if (state_->outdated()) return;  // outdated: load() goes on with the counters
+  OwnerPrograms::remove_pins(state_->pins);
   state_->pins.unpin(kCountersPin);
   state_->pins.remove();
 }
@@ -291,6 +316,7 @@ DatapathCounters Datapath::counters() const { return state_->maps.counters.sum()
 int Datapath::evicted_fd() const { return state_->maps.ring.fd(); }
 bool Datapath::pinned() const { return state_->pins.usable(); }
 Hook Datapath::hook() const { return state_->hook; }
+std::shared_ptr<const OwnerNotes> Datapath::owners() const { return state_->owners; }
 const DatapathNotes& Datapath::notes() const { return state_->notes; }
 
 }  // namespace rheo

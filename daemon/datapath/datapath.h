@@ -22,6 +22,7 @@
 #include "daemon/datapath/options.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/orphan.h"
+#include "daemon/model/owner.h"
 #include "daemon/model/row.h"
 
 namespace rheo {
@@ -110,6 +111,9 @@ class Datapath final : public RowOwner {
   /// For epoll: readable when the programs woke us because `evicted` is a quarter full. Use EPOLLET: with
   /// level triggering it is ready whenever the ring holds a row at all.
   int evicted_fd() const;
+
+  /// Whose the sockets are that the rows name; null where nobody notes it.
+  std::shared_ptr<const OwnerNotes> owners() const;
 
   bool pinned() const;
   Hook hook() const;  // never `automatic`

@@ -37,6 +37,8 @@ struct DatapathOptions {
   bool decapsulate_gre = true;
   bool decapsulate_ipip = true;
 
+  bool note_owners = true;  // whose the sockets are that send
+
   /// A folder on a bpffs; its v<schema> subfolder holds our pins. "": nothing is pinned.
   std::string pin_directory;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "daemon/datapath/other_schemas.h"
+#include "daemon/datapath/owner_programs.h"
 #include "daemon/datapath/pin_names.h"
 
 namespace rheo {
@@ -12,6 +13,8 @@ namespace {
 std::vector<Orphan> list_maps(const PinDirectory& pins) {
   std::vector<Orphan> found;
   for (const std::string& name : pins.names_beginning_with("")) {
+    if (is_owner_link_pin(name))
+      found.push_back({"link", pins.path() + "/" + name, "it notes whose a socket is, and no rheod runs"});
     if (is_map_pin(name)) found.push_back({"map", pins.path() + "/" + name, "pinned, and no rheod runs"});
   }
   return found;
@@ -23,7 +26,7 @@ std::vector<Orphan> list_orphans(const PinDirectory& pins, const Attachments& at
   std::vector<Orphan> found = attachments.orphans();
   for (const std::string& name : pins.names_beginning_with("")) {
     if (!place_of_link_pin(name) && !link_of_qdisc_mark(name) && !netns_of_mark(name) && !is_map_pin(name) &&
-        name != kOrderLastMark)
+        !is_owner_link_pin(name) && name != kOrderLastMark)
       found.push_back({"unknown", pins.path() + "/" + name, kNotOurName});
   }
   for (Orphan& orphan : list_other_schemas(pins)) found.push_back(std::move(orphan));
@@ -53,6 +56,7 @@ void remove_everything(const std::string& pin_directory) {
   Namespaces spaces(pins);
   Attachments attachments({}, pins, spaces);
   remove_orphans(pins, attachments);
+  OwnerPrograms::remove_pins(pins);
   for (const char* name : kMapPins) pins.unpin(name);
   pins.remove();
 }

@@ -31,6 +31,8 @@ Orphan describe(const PinDirectory& schema, const std::string& name) {
   if (is_map_pin(name))
     return {"map", path,
             fmt::format("{}: what it has counted since that rheod's last drain cannot be read", kBySchema)};
+  if (is_owner_link_pin(name))
+    return {"link", path, fmt::format("{}: it notes whose a socket is", kBySchema)};
   if (name == kOrderLastMark)
     return {"link", path, fmt::format("{}: the mark that its links are behind other programs", kBySchema)};
   return {"unknown", path, kNotOurName};
@@ -45,6 +47,8 @@ bool remove_schema(const PinDirectory& schema, std::size_t& links, std::size_t& 
       else if (link)
         continue;  // of our name, but nothing that rheod pins
       if (schema.unpin(name)) ++links;
+    } else if (is_owner_link_pin(name) && schema.unpin(name)) {
+      ++links;
     } else if (is_map_pin(name) && schema.unpin(name)) {
       ++maps;
     } else if (name == kOrderLastMark || netns_of_mark(name)) {

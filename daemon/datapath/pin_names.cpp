@@ -88,6 +88,11 @@ std::optional<NetnsMark> netns_of_mark(std::string_view name) {
   return mark;
 }
 
-bool is_map_pin(std::string_view name) { return std::ranges::find(kMapPins, name) != kMapPins.end(); }
+bool is_map_pin(std::string_view name) {
+  return std::ranges::find(kMapPins, name) != kMapPins.end() ||
+         std::ranges::find(kOwnerMapPins, name) != kOwnerMapPins.end();
+}
+
+bool is_owner_link_pin(std::string_view name) { return name.starts_with(kOwnerLinkPrefix); }
 
 }  // namespace rheo

@@ -24,6 +24,12 @@ inline constexpr const char* kFragmentsPin = "fragments";
 inline constexpr std::array kMapPins = {kFlowCachePin, kGeneration0Pin, kGeneration1Pin,
                                         kEvictedPin,   kFragmentsPin,   kCountersPin};
 
+/// Of the programs that note the owners of sockets; by OwnerPrograms.
+inline constexpr std::array kOwnerMapPins = {"owners", "socket_owners", "owner_numbers", "owner_sequence"};
+inline constexpr std::size_t kOwnersMap = 0;
+inline constexpr std::size_t kSocketOwnersMap = 1;
+inline constexpr std::string_view kOwnerLinkPrefix = "owner_link_";
+
 inline constexpr std::string_view kLinkPinPrefix = "link_";
 inline constexpr std::string_view kQdiscMarkPrefix = "qdisc_";
 inline constexpr std::string_view kNetnsMarkPrefix = "netns_";
@@ -59,6 +65,7 @@ std::uint64_t netns_name_hash(std::string_view name);
 std::optional<Place> place_of_link_pin(std::string_view name);
 std::optional<LinkId> link_of_qdisc_mark(std::string_view name);
 std::optional<NetnsMark> netns_of_mark(std::string_view name);
-bool is_map_pin(std::string_view name);
+bool is_map_pin(std::string_view name);  // of owners, too
+bool is_owner_link_pin(std::string_view name);
 
 }  // namespace rheo

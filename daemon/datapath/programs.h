@@ -25,6 +25,7 @@ struct ProgramMaps {
   int fragments =
       -1;  // of other programs; where there is none, or of another layout or size, a new one is made
   std::uint32_t fragment_entries = 0;
+  int socket_owners = -1;  // where there is none settings.note_owners is 0
 };
 
 /// The two programs for interfaces of one link layer.

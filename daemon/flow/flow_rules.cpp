@@ -109,7 +109,7 @@ void begin_window(EntryState& entry) {
     side.reported = side.total;
     side.window_flags = 0;
   }
-  entry.window_floor_ns = entry.last_ns;
+  entry.window_floor_ns = last_ns(entry);
   entry.window_first_ns = 0;
   ++entry.sequence;
 }

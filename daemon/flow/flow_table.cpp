@@ -71,7 +71,7 @@ void FlowTable::set_timeouts(const FlowTimeouts& timeouts, std::uint64_t now_ns)
 /// `now_ns`.
 std::uint64_t FlowTable::deadline(const EntryState& entry, std::uint64_t now_ns) const {
   const std::uint64_t opened_ns = unreported(entry).packets > 0 ? entry.window_first_ns : now_ns;
-  return std::min(entry.last_ns + idle_timeout_ns(entry, timeouts_),
+  return std::min(last_ns(entry) + idle_timeout_ns(entry, timeouts_),
                   opened_ns + timeouts_.max_record_interval_ns);
 }
 
@@ -110,6 +110,8 @@ void FlowTable::merge(std::span<const Row> rows, RowOwner& owner) {
       const auto* bytes = reinterpret_cast<const char*>(&file_.entries()[guess].state);
       for (std::size_t line = 0; line < sizeof(EntryState); line += 64) __builtin_prefetch(bytes + line, 1);
     }
+    if (owner_seen_)
+      for (const Row& row : batch) tell_owners(row);
     for (std::size_t i = 0; i < batch.size(); ++i) merge_one(batch[i], hashes[i], owner);
   }
   outbox_.wake();
@@ -132,6 +134,15 @@ void FlowTable::merge_one(const Row& row, std::uint64_t hash, RowOwner& owner) {
   counters_.merged += row_counts(*row.hot);
 }
 
+/// Whoever knows owners hears of a number once, soon after it was given.
+void FlowTable::tell_owners(const Row& row) {
+  for (const std::uint32_t number : row.hot->owner) {
+    std::uint32_t& told = told_owners_[number % told_owners_.size()];
+    if (number < kFirstOwner || std::exchange(told, number) == number) continue;
+    owner_seen_(number);
+  }
+}
+
 /// A row of a flow that was seen on other links as well.
 void FlowTable::merge_shared(std::uint32_t entry, const Row& row, std::uint64_t hash, RowOwner& owner) {
   Journal& journal = file_.journal();
@@ -145,6 +156,7 @@ void FlowTable::merge_shared(std::uint32_t entry, const Row& row, std::uint64_t 
     stage_duplicate(share.duplicate);
     begin_flow({&share.counted, row.cold, row.place}, hash, owner);
   } else {
+    note_owners(image, *row.hot);
     if (counted.packets > 0) {
       add_row(image, share.counted, drain_number_);
       if (image.sequence == 0) improve_initiator(image, *listeners_);
@@ -156,7 +168,7 @@ void FlowTable::merge_shared(std::uint32_t entry, const Row& row, std::uint64_t 
     journal.has_record = 0;
     stage_duplicate(share.duplicate);
     commit(entry, row.place, &owner);
-    if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, image.last_ns));
+    if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, last_ns(image)));
   }
   journal.has_duplicate = journal.has_origin = 0;
   counters_.merged += counted;
@@ -183,7 +195,7 @@ void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) 
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);
   index_.insert(hash, entry);
-  wheel_->schedule(entry, deadline(image, image.last_ns));
+  wheel_->schedule(entry, deadline(image, last_ns(image)));
   ++counters_.flows_made;
 }
 
@@ -195,7 +207,7 @@ void FlowTable::continue_flow(std::uint32_t entry, const Row& row, RowOwner& own
   if (image.sequence == 0) improve_initiator(image, *listeners_);
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);
-  if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, image.last_ns));
+  if (!was_closed && is_closed(image)) wheel_->schedule(entry, deadline(image, last_ns(image)));
 }
 
 std::uint32_t FlowTable::take_entry() {
@@ -311,7 +323,7 @@ bool FlowTable::expire(std::uint64_t now_ns, std::uint64_t most) {
   std::uint32_t entry = 0;
   while (budget > 0 && wheel_->take_due(now_ns, entry)) {
     const EntryState& flow = state(entry);
-    if (flow.last_ns + idle_timeout_ns(flow, timeouts_) <= now_ns) {
+    if (last_ns(flow) + idle_timeout_ns(flow, timeouts_) <= now_ns) {
       end_flow(entry, idle_end_reason(flow));
       --budget;
       continue;

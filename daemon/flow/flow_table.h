@@ -8,7 +8,9 @@
 // file after a crash repeats what was committed.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,6 +27,7 @@
 #include "daemon/model/counters.h"
 #include "daemon/model/flow_filter.h"
 #include "daemon/model/listeners.h"
+#include "daemon/model/owner.h"
 #include "daemon/model/row.h"
 
 namespace rheo {
@@ -63,6 +66,9 @@ class FlowTable {
   /// CLOCK_REALTIME minus the rows' clock, for records from now on.
   void set_clock_offset(std::int64_t offset_ns) { clock_offset_ns_ = offset_ns; }
   void set_listeners(std::shared_ptr<const Listeners> listeners) { listeners_ = std::move(listeners); }
+
+  /// Called from merge() with numbers of owners of which it has not been told lately.
+  void set_owner_seen(std::function<void(std::uint32_t)> seen) { owner_seen_ = std::move(seen); }
 
   /// Holds for the flows that are there, too: each is looked at by its new deadline. After recover().
   void set_timeouts(const FlowTimeouts& timeouts, std::uint64_t now_ns);
@@ -105,6 +111,7 @@ class FlowTable {
   void begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner);
   void continue_flow(std::uint32_t entry, const Row& row, RowOwner& owner);
   void merge_shared(std::uint32_t entry, const Row& row, std::uint64_t hash, RowOwner& owner);
+  void tell_owners(const Row& row);
   void stage_duplicate(const FlowCounts& duplicate);
   std::uint64_t hash_of(const abi::flow_key& key) const { return hash_flow_key(key, hash_seed_, key_mask_); }
   std::uint32_t take_entry();
@@ -128,6 +135,8 @@ class FlowTable {
   LeastRecent least_recent_;
   std::vector<std::uint32_t> free_;
   std::shared_ptr<const Listeners> listeners_ = std::make_shared<const Listeners>();
+  std::function<void(std::uint32_t)> owner_seen_;
+  std::array<std::uint32_t, 4'096> told_owners_{};
   std::int64_t clock_offset_ns_ = 0;
   std::uint64_t hash_seed_ = 0;
   std::uint32_t drain_number_ = 1;

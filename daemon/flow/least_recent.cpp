@@ -11,7 +11,7 @@ std::uint32_t LeastRecent::take(const FlowEntry* entries, std::uint32_t count) {
     const Candidate oldest = candidates_.back();
     candidates_.pop_back();
     const EntryState& entry = entries[oldest.entry].state;
-    if (entry.flow_id != 0 && entry.last_ns == oldest.last_ns) return oldest.entry;
+    if (entry.flow_id != 0 && last_ns(entry) == oldest.last_ns) return oldest.entry;
   }
 }
 
@@ -27,7 +27,7 @@ void LeastRecent::collect(const FlowEntry* entries, std::uint32_t count) {
   candidates_.reserve(2 * wanted);
   for (std::uint32_t i = 0; i < count; ++i) {
     if (entries[i].state.flow_id == 0) continue;
-    candidates_.push_back({entries[i].state.last_ns, i});
+    candidates_.push_back({last_ns(entries[i].state), i});
     if (candidates_.size() == 2 * wanted) keep_oldest();
   }
   keep_oldest();

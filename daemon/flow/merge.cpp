@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "daemon/flow/flow_rules.h"
+#include "daemon/model/owner.h"
 
 namespace rheo {
 namespace {
@@ -44,7 +45,6 @@ EntryState make_entry(const abi::hot_row& row, std::uint64_t flow_id) {
   entry.key = std::bit_cast<FlowKey>(row.key);
   entry.flow_id = flow_id;
   entry.first_ns = row.first_ns;
-  entry.last_ns = row.first_ns;
   entry.first_direction = row.first_direction & 1U;
   entry.initiator_by = kInitiatorByCount;  // worse than any: improve_initiator() decides
   return entry;
@@ -68,11 +68,15 @@ EntryOrigin make_origin(const abi::hot_row& row, const abi::cold_row& cold) {
   return origin;
 }
 
+void note_owners(EntryState& entry, const abi::hot_row& row) {
+  for (const unsigned side : {0U, 1U})
+    if (row.owner[side] >= kFirstOwner) entry.owner[side] = row.owner[side];
+}
+
 void add_row(EntryState& entry, const abi::hot_row& row, std::uint32_t drain_number) {
   const std::uint64_t begin = std::max<std::uint64_t>(row.first_ns, entry.window_floor_ns);
   const bool open = unreported(entry).packets > 0;
   entry.window_first_ns = open ? std::min(entry.window_first_ns, begin) : begin;
-  entry.last_ns = std::max<std::uint64_t>({entry.last_ns, row.last_ns, entry.window_first_ns});
   if (entry.sequence == 0 && row.first_ns < entry.first_ns) {
     entry.first_ns = row.first_ns;
     entry.first_direction = row.first_direction & 1U;
@@ -80,6 +84,7 @@ void add_row(EntryState& entry, const abi::hot_row& row, std::uint32_t drain_num
 
   const bool tcp = entry.key.protocol == IPPROTO_TCP;
   for (const unsigned side : {0U, 1U}) add_direction(entry.side[side], row.direction[side], row.last_ns, tcp);
+  note_owners(entry, row);
 
   if (entry.recent_drain != drain_number) {
     entry.recent_drain = drain_number;

@@ -21,6 +21,9 @@ EntryState make_entry(const abi::hot_row& row, std::uint64_t flow_id);
 /// The row's cold part, turned from "its first packet's source" to the sorted key's sides.
 EntryOrigin make_origin(const abi::hot_row& row, const abi::cold_row& cold);
 
+/// Takes over whose the sockets are, as far as the row knows.
+void note_owners(EntryState& entry, const abi::hot_row& row);
+
 /// Adds a row's packets. Rows of one flow may come in any order.
 void add_row(EntryState& entry, const abi::hot_row& row, std::uint32_t drain_number);
 

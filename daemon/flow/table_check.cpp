@@ -104,7 +104,7 @@ bool plausible_entry(const EntryState& entry) {
     return false;
   if ((entry.key.kind & kKindTunnelMask) >= kTunnelTypeCount) return false;
   if (entry.key.address[0] > entry.key.address[1]) return false;
-  if (entry.first_ns > entry.last_ns || entry.window_first_ns > entry.last_ns) return false;
+  if (entry.first_ns > last_ns(entry) || entry.window_first_ns > last_ns(entry)) return false;
   if (entry.many_links > 1) return false;
   if (entry.many_links == 1 &&
       (entry.reporter[0] > entry.link.size() || entry.reporter[1] > entry.link.size()))

@@ -71,12 +71,20 @@ struct LinkCounters {
   std::uint64_t watch_overruns = 0;  // times that the kernel had more to tell than there was room for
 };
 
+/// Of the owners of sockets, since this process started.
+struct OwnerCounters {
+  std::uint64_t resolved = 0;   // found in the kernel's notes
+  std::uint64_t forgotten = 0;  // asked for when the note had made room for another
+  std::uint64_t known = 0;      // now
+};
+
 struct DaemonCounters {
   DatapathCounters datapath;
   CollectorCounters collector;
   TableCounters table;
   std::vector<LaneCounters> lanes;
   LinkCounters links;
+  OwnerCounters owners;
 };
 
 }  // namespace rheo

@@ -64,6 +64,10 @@ TcpState tcp_state(const EntryState& entry) {
   return TcpState::established;
 }
 
+std::uint64_t last_ns(const EntryState& entry) {
+  return std::max(entry.side[0].last_ns, entry.side[1].last_ns);
+}
+
 FlowCounts unreported(const EntryState& entry) {
   return (entry.side[0].total - entry.side[0].reported) + (entry.side[1].total - entry.side[1].reported);
 }
@@ -93,7 +97,9 @@ FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndRe
   if (entry.many_links != 0) record.other_links = entry.link;
   record.flow_start_ns = wall_clock(entry.first_ns, clock_offset_ns);
   record.start_ns = wall_clock(entry.window_first_ns, clock_offset_ns);
-  record.end_ns = wall_clock(entry.last_ns, clock_offset_ns);
+  record.end_ns = wall_clock(last_ns(entry), clock_offset_ns);
+  record.source_owner = entry.owner[source];
+  record.destination_owner = entry.owner[destination];
   record.forward = make_direction(entry, entry.side[source]);
   record.reverse = make_direction(entry, entry.side[destination]);
   set_origin(record, origin, source, destination);

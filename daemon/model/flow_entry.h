@@ -12,7 +12,7 @@
 
 namespace rheo {
 
-inline constexpr std::uint32_t kTableSchema = 3;
+inline constexpr std::uint32_t kTableSchema = 4;
 inline constexpr std::uint64_t kTableMagic = 0x31574f4c464f4852;  // "RHOFLOW1"
 inline constexpr std::size_t kMaxLanes = 32;
 
@@ -56,9 +56,9 @@ static_assert(sizeof(EntrySide) == 64);
 /// The part of an entry that merging changes; the journal's after-image.
 struct EntryState {
   FlowKey key;
-  std::uint64_t flow_id;  // 0: the entry is free
-  std::uint64_t last_ns;
-  EntrySide side[2];  // by direction of the sorted key
+  std::uint64_t flow_id;   // 0: the entry is free
+  std::uint32_t owner[2];  // by direction: of the socket that sends, owner.h; 0: none known
+  EntrySide side[2];       // by direction of the sorted key
   std::uint64_t first_ns;
   std::uint64_t window_first_ns;  // first packet since the last record; 0: none since then
   std::uint64_t window_floor_ns;  // end of the last record's window: the next one does not start before it
@@ -126,6 +126,9 @@ inline constexpr std::uint64_t kOutboxOffset = kJournalOffset + 4096;
 constexpr std::uint64_t entries_offset(std::uint64_t outbox_records) {
   return (kOutboxOffset + outbox_records * sizeof(FlowRecord) + 4095) & ~std::uint64_t{4095};
 }
+
+/// The last packet of both directions.
+std::uint64_t last_ns(const EntryState& entry);
 
 /// What the flags of both directions say; TcpState::none where the protocol is not TCP.
 TcpState tcp_state(const EntryState& entry);

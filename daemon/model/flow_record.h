@@ -119,6 +119,10 @@ struct FlowRecord {
   std::uint64_t start_ns = 0;       // first packet of this record
   std::uint64_t end_ns = 0;         // last packet of this record
 
+  // Whose the sockets are, where they are this host's; owner.h. 0: not known.
+  std::uint32_t source_owner = 0;
+  std::uint32_t destination_owner = 0;
+
   FlowDirection forward;
   FlowDirection reverse;
 

@@ -80,7 +80,7 @@ double LiveFlows::rank_of(const Slot& slot, LiveOrder order) {
     case LiveOrder::end:
       break;
   }
-  return static_cast<double>(slot.state.last_ns);
+  return static_cast<double>(last_ns(slot.state));
 }
 
 LiveAnswer LiveFlows::answer(const LiveQuery& query, std::int64_t clock_offset_ns) const {

@@ -62,6 +62,7 @@ class RecordWriter {
   void other_links(const LinkTable& links);
   void reverse() { direction(record_.reverse, kReverse); }
   void tunnel();
+  void owners(std::string_view text) { text_.raw(text); }
 
   /// Closes the object; where the line ends.
   char* finish() {
@@ -261,11 +262,31 @@ void RecordWriter::tunnel() {
   integer_unless_0(Field::tunnel_destination_port, host_order(record_.outer_destination_port_be));
 }
 
+void append_key(std::string& out, Field field) {
+  out.append(",\"").append(kFlowFields[static_cast<std::size_t>(field)].name).append("\":");
+}
+
+void append_integer(std::string& out, Field field, std::uint64_t value) {
+  append_key(out, field);
+  out += std::to_string(value);
+}
+
+void append_text(std::string& out, Field field, std::string_view value) {
+  append_key(out, field);
+  char text[6 * kMaxOwnerText + 2];
+  JsonText writer(text);
+  writer.text(value);
+  out.append(text, writer.at());
+}
+
 }  // namespace
+
+OwnerFormat json_owner_format() { return {.integer = &append_integer, .text = &append_text}; }
 
 void append_json(std::string& out, const FlowRecord& record, const EncodeContext& context) {
   const std::size_t before = out.size();
-  out.resize_and_overwrite(before + kMaxJsonLine, [&](char* data, std::size_t) {
+  const std::string_view owners = context.owners == nullptr ? std::string_view() : context.owners->of(record);
+  out.resize_and_overwrite(before + kMaxJsonLine + owners.size(), [&](char* data, std::size_t) {
     RecordWriter writer(data + before, record);
     writer.identity(context.community_id_seed);
     writer.end_points();
@@ -274,9 +295,10 @@ void append_json(std::string& out, const FlowRecord& record, const EncodeContext
     writer.forward();
     writer.reverse();
     writer.tunnel();
+    writer.owners(owners);
     return static_cast<std::size_t>(writer.finish() - data);
   });
-  RHEO_ASSERT(out.size() - before <= kMaxJsonLine);
+  RHEO_ASSERT(out.size() - before <= kMaxJsonLine + owners.size());
 }
 
 }  // namespace rheo

@@ -24,6 +24,7 @@ JsonExporter::JsonExporter(const JsonExporterOptions& options)
     : links_(options.links),
       community_id_seed_(options.community_id_seed),
       classes_(options.classes),
+      owners_(options.owners, json_owner_format()),
       sink_(make_sink(options)) {}
 
 JsonExporter::~JsonExporter() = default;
@@ -39,7 +40,10 @@ Status JsonExporter::write(const FlowBatch& batch) {
   ends_.clear();
   for (const FlowRecord& record : batch.records) {
     append_json(text_, record,
-                {.links = *links, .community_id_seed = community_id_seed_, .classes = classes.get()});
+                {.links = *links,
+                 .community_id_seed = community_id_seed_,
+                 .classes = classes.get(),
+                 .owners = &owners_});
     ends_.push_back(text_.size());
   }
   return sink_->write({.text = text_, .ends = ends_, .first_position = batch.first_position});

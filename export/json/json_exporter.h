@@ -15,6 +15,7 @@
 #include "daemon/model/address_classes.h"
 #include "daemon/model/link.h"
 #include "export/exporter.h"
+#include "export/owner_text.h"
 
 namespace rheo {
 
@@ -25,6 +26,7 @@ struct JsonExporterOptions {
   const Snapshot<LinkTable>& links;  // names of interfaces; outlives the exporter
   std::uint16_t community_id_seed = 0;
   const Snapshot<AddressClasses>* classes = nullptr;  // null: none are told; outlives the exporter
+  Owners* owners = nullptr;  // of sockets; null: nobody knows them. Outlives the exporter
   // How long a write waits for a reader (a full pipe, a busy journal) before it fails.
   std::chrono::milliseconds write_timeout = std::chrono::seconds(5);
   std::string journal_socket = "/run/systemd/journal/socket";
@@ -51,6 +53,7 @@ class JsonExporter final : public Exporter {
   const Snapshot<LinkTable>& links_;
   const std::uint16_t community_id_seed_;
   const Snapshot<AddressClasses>* const classes_;
+  OwnerTexts owners_;
   const std::unique_ptr<LineSink> sink_;
   // A batch's lines and where each ends; they keep their memory.
   std::string text_;

@@ -22,7 +22,6 @@ constexpr unsigned kSpanReverse =
 std::string attribute(const OtlpAttribute& one) {
   std::string out;
   wire::append_field(out, kAttributesOfSpan, encode_attribute(one));
-  RHEO_ASSERT(out.size() < 128);
   return out;
 }
 

@@ -192,6 +192,16 @@ void AttributeWriter::tunnel() {
   address(SpanField::ipip_destination_address, record_.outer_destination, outer_ipv6);
 }
 
+std::string_view name_of(Field field) { return kFlowFields[static_cast<std::size_t>(field)].name; }
+
+void append_integer(std::string& out, Field field, std::uint64_t value) {
+  out += integer_attribute(name_of(field), value);
+}
+
+void append_text(std::string& out, Field field, std::string_view value) {
+  out += text_attribute(name_of(field), wire::utf8(value, kMaxOwnerText));
+}
+
 }  // namespace
 
 /// The attributes of one interface; of a busy one they are the same for many records in a row.
@@ -249,7 +259,10 @@ class SpanEncoder::Interface {
 };
 
 SpanEncoder::SpanEncoder(const SpanEncoderOptions& options)
-    : options_(options), scope_(encode_scope(options.version)), interface_(std::make_unique<Interface>()) {
+    : options_(options),
+      scope_(encode_scope(options.version)),
+      interface_(std::make_unique<Interface>()),
+      owners_(options.owners, {.integer = &append_integer, .text = &append_text}) {
   RHEO_ASSERT(options_.bucket_ns != 0);
 }
 
@@ -313,6 +326,7 @@ char* SpanEncoder::put_span(char* at, const FlowRecord& record, const SpanContex
   attributes.forward();
   attributes.reverse();
   attributes.tunnel();
+  attributes.chunk(owners_.of(record));
 
   const auto size = static_cast<std::size_t>(attributes.at() - begin) - 3;
   RHEO_ASSERT(size >= 128 && size < kMaxSpan);

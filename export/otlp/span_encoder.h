@@ -14,6 +14,8 @@
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 #include "daemon/model/listeners.h"
+#include "daemon/model/owner.h"
+#include "export/owner_text.h"
 
 namespace rheo {
 
@@ -22,6 +24,7 @@ struct SpanEncoderOptions {
   std::uint64_t host_key = 0;   // host_key() of the host.id
   std::uint64_t bucket_ns = 0;  // of trace_id(); not 0
   std::uint16_t community_id_seed = 0;
+  Owners* owners = nullptr;  // of sockets; null: nobody knows them. Outlives the encoder
 };
 
 /// What the spans of one request depend on beside the records.
@@ -57,6 +60,7 @@ class SpanEncoder {
   std::size_t size_ = 0;  // of memory_
   std::size_t encoded_ = 0;
   std::unique_ptr<Interface> interface_;
+  OwnerTexts owners_;
 };
 
 }  // namespace rheo

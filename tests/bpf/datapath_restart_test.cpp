@@ -16,8 +16,7 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   auto datapath = load();
   ASSERT_TRUE(datapath);
   send_udp("veth_a", 300, 30);
-  EXPECT_NE(all_notes(*datapath).find("going on with the maps pinned in " + options_.pin_directory + "/v2"),
-            std::string::npos);
+  EXPECT_NE(all_notes(*datapath).find("going on with the maps pinned in " + pins()), std::string::npos);
   const std::string old_programs = attached_to("veth_a");
   const Status attached = datapath->attach(target("veth_a"));
   ASSERT_TRUE(attached) << attached.error().what;
@@ -35,7 +34,7 @@ TEST_P(DatapathHooks, CountingGoesOnAcrossAKill) {
   datapath->detach_all();
   expect_bare("veth_a");
   datapath->remove_pins();
-  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v2")) << run("find " + folder_);
+  EXPECT_FALSE(std::filesystem::exists(pins())) << run("find " + folder_);
 }
 
 TEST_P(DatapathHooks, AnotherInterfaceOfTheSameNumberIsNotTakenForTheOneThatMoved) {
@@ -114,8 +113,7 @@ TEST_P(DatapathHooks, AnInterfaceThatIsNotWantedAnyMoreIsDetached) {
 
 TEST_P(DatapathHooks, AnInterfaceThatIsGoneIsForgotten) {
   kill_child(start_child(options_, {"veth_a"}));
-  const std::string link =
-      options_.pin_directory + "/v2/link_" + std::to_string(index_of("veth_a")) + "_ingress";
+  const std::string link = pins() + "/link_" + std::to_string(index_of("veth_a")) + "_ingress";
   EXPECT_EQ(std::filesystem::exists(link), GetParam() == Hook::tcx);
   run("ip link del veth_a");
   auto datapath = load();
@@ -123,7 +121,7 @@ TEST_P(DatapathHooks, AnInterfaceThatIsGoneIsForgotten) {
   EXPECT_FALSE(std::filesystem::exists(link));
   datapath->detach_all();
   datapath->remove_pins();
-  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory + "/v2")) << run("find " + folder_);
+  EXPECT_FALSE(std::filesystem::exists(pins())) << run("find " + folder_);
 }
 
 TEST_P(DatapathHooks, TheOtherHookTakesOver) {
@@ -197,7 +195,7 @@ TEST_F(DatapathSandbox, EverySizeIsPartOfTheGeometry) {
 
 TEST_F(DatapathSandbox, PinsThatWereCutShortAreReplaced) {
   load();
-  ASSERT_EQ(::unlink((options_.pin_directory + "/v2/flow_cache").c_str()), 0);
+  ASSERT_EQ(::unlink((pins() + "/flow_cache").c_str()), 0);
   auto datapath = load();
   ASSERT_TRUE(datapath);
   ASSERT_TRUE(datapath->attach(target("veth_a")));
@@ -210,11 +208,11 @@ TEST_F(DatapathSandbox, PinsThatWereCutShortAreReplaced) {
 
 TEST_F(DatapathSandbox, AForeignMapInAPinsPlaceIsRefused) {
   load();
-  const std::string pins = options_.pin_directory + "/v2";
-  ASSERT_EQ(::rename((pins + "/counters").c_str(), (pins + "/evicted").c_str()), 0);
+  const std::string folder = pins();
+  ASSERT_EQ(::rename((folder + "/counters").c_str(), (folder + "/evicted").c_str()), 0);
   const auto datapath = Datapath::load(options_);
   ASSERT_FALSE(datapath);
-  EXPECT_EQ(datapath.error().what, "take over " + pins + ": the pinned map evicted is not a ring buffer");
+  EXPECT_EQ(datapath.error().what, "take over " + folder + ": the pinned map evicted is not a ring buffer");
 }
 
 }  // namespace

@@ -172,6 +172,8 @@ class DatapathSandbox : public ::testing::Test {
     return {.ifindex = index_of(name), .name = name, .layer = LinkLayer::ethernet};
   }
 
+  std::string pins() const { return options_.pin_directory + "/v" + std::to_string(abi::ABI_SCHEMA); }
+
   std::unique_ptr<Datapath> load() {
     auto datapath = Datapath::load(options_);
     EXPECT_TRUE(datapath) << datapath.error().what;

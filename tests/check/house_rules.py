@@ -183,7 +183,7 @@ def check_documented_losses(tree):
 
 
 COUNTER_STAGES = {"DatapathCounters": "datapath", "TableCounters": "table", "CollectorCounters": "collector",
-                  "LinkCounters": "links", "LaneCounters": "lane.NAME"}
+                  "LinkCounters": "links", "OwnerCounters": "owners", "LaneCounters": "lane.NAME"}
 
 
 def check_documented_counters(tree):

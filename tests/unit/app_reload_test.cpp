@@ -36,6 +36,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"datapath.evicted_ring", "'1MiB'"},
     {"datapath.fragments", "7"},
     {"datapath.drain_interval", "'2s'"},
+    {"datapath.owners", "false"},
     {"tunnels.vxlan_ports", "[7]"},
     {"tunnels.geneve_ports", "[7]"},
     {"tunnels.wireguard_ports", "[7]"},

@@ -294,6 +294,7 @@ const Mistake kMistakes[] = {
     {"[datapath]\nfragments = 0", "f:2: datapath.fragments = 0: out of range; allowed: 1 to 1048576"},
     {"[datapath]\ndrain_interval = \"49ms\"",
      "f:2: datapath.drain_interval = \"49ms\": out of range; allowed: 50ms to 1m, such as \"1s\""},
+    {"[datapath]\nowners = 1", "f:2: datapath.owners = 1: neither true nor false"},
     {"[tunnels]\nvxlan_ports = 4789",
      "f:2: tunnels.vxlan_ports = 4789: not an array; allowed: up to 8 ports from 1 to 65535, such as [4789]"},
     {"[tunnels]\ngeneve_ports = [1,2,3,4,5,6,7,8,9]",

@@ -151,17 +151,17 @@ TEST(LeastRecent, AFlowSeenSinceItWasFoundIsPassedOver) {
   std::vector<FlowEntry> entries(64);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     entries[i].state.flow_id = i + 1;
-    entries[i].state.last_ns = 100 + i;
+    entries[i].state.side[0].last_ns = 100 + i;
   }
   LeastRecent least_recent;
   EXPECT_EQ(least_recent.take(entries.data(), 64), 0U);
-  entries[1].state.last_ns = 1'000;
+  entries[1].state.side[0].last_ns = 1'000;
   EXPECT_EQ(least_recent.take(entries.data(), 64), 2U);
 }
 
 TEST(Window, ANewOneKnowsNothingOfTheLast) {
   EntryState entry{};
-  entry.last_ns = 500;
+  entry.side[0].last_ns = 500;
   entry.side[0].window_flags = abi::FLAG_SYN;
   begin_window(entry);
   EXPECT_EQ(entry.side[0].window_flags, 0U);

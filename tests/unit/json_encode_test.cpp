@@ -11,22 +11,24 @@
 #include "daemon/model/names.h"
 #include "export/flow_fields.h"
 #include "export/json/encode_json.h"
+#include "tests/unit/full_owners.h"
 #include "tests/unit/json_records.h"
 
 namespace rheo {
 namespace {
 
-std::string json(const FlowRecord& record, const LinkTable& links = test::links()) {
+std::string json(const FlowRecord& record, const LinkTable& links = test::links(),
+                 const AddressClasses* classes = nullptr) {
+  test::FullOwners everybody;
+  OwnerTexts owners(&everybody, json_owner_format());
   std::string line;
-  append_json(line, record, {.links = links, .community_id_seed = 0});
+  append_json(line, record, {.links = links, .classes = classes, .owners = &owners});
   return line;
 }
 
 std::string json_with_classes(const FlowRecord& record) {
-  std::string line;
   const AddressClasses classes = test::classes();
-  append_json(line, record, {.links = test::links(), .community_id_seed = 0, .classes = &classes});
-  return line;
+  return json(record, test::links(), &classes);
 }
 
 bool has(const std::string& line, std::string_view field) {
@@ -79,7 +81,17 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("truncated","wireguard","undecoded"],"tunnel.type":"vxlan","tunnel.id":5000,)"
             R"("tunnel.network.type":"ipv6","tunnel.network.transport":"udp",)"
             R"("tunnel.source.address":"2001:db8:ffff::1","tunnel.source.port":50000,)"
-            R"("tunnel.destination.address":"2001:db8:ffff::2","tunnel.destination.port":4789})"
+            R"("tunnel.destination.address":"2001:db8:ffff::2","tunnel.destination.port":4789,)"
+            R"("source.process.pid":812,"source.process.executable.name":"nginx",)"
+            R"("source.process.executable.path":"/usr/sbin/nginx","source.process.owner":"www-data",)"
+            R"("source.systemd.unit":"user@33.service","source.systemd.user_unit":"web.service",)"
+            R"("source.systemd.slice":"user-33.slice","source.systemd.session":"7",)"
+            R"("source.container.id":"web","source.container.runtime":"lxc",)"
+            R"("destination.process.pid":1024,"destination.process.executable.name":"nginx",)"
+            R"("destination.process.executable.path":"/usr/sbin/nginx","destination.process.owner":"www-data",)"
+            R"("destination.systemd.unit":"user@33.service","destination.systemd.user_unit":"web.service",)"
+            R"("destination.systemd.slice":"user-33.slice","destination.systemd.session":"7",)"
+            R"("destination.container.id":"web","destination.container.runtime":"lxc"})"
             "\n");
 }
 
@@ -110,6 +122,7 @@ TEST(EncodeJson, EveryFieldOfTheTableIsWritten) {
   const std::string tcp = json_with_classes(test::fullest_record());
   FlowRecord ping = test::icmp_record();
   ping.end_reason = EndReason::rst;
+  ping.destination_owner = 812;  // one end's alone
   const std::string icmp = json_with_classes(ping);
   for (const FlowField& field : kFlowFields)
     EXPECT_TRUE(has(tcp, field.name) || has(icmp, field.name)) << field.name;
@@ -297,6 +310,7 @@ TEST(EncodeJson, TheLongestLineFits) {
       test::address("2001:db8:1111:2222:3333:4444:5555:6666");
   LinkTable links;
   links[r.link].name = links[r.link].netns_name = std::string(400, '\x01');
+  r.source_owner = r.destination_owner = 0;  // kMaxJsonLine does without
   EXPECT_LT(json(r, links).size(), kMaxJsonLine / 2);
 }
 

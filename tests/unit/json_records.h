@@ -86,6 +86,8 @@ inline FlowRecord fullest_record() {
   r.forward.marks = r.reverse.marks = 0x0f;
   r.forward.hooks = r.reverse.hooks = kHookIngress | kHookEgress;
   r.forward.tcp_flags = r.reverse.tcp_flags = 0x1ff;
+  r.source_owner = 812;
+  r.destination_owner = 1'024;
   return r;
 }
 

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bpf/owner.bpf.c: the programs that note whose a socket is: the process that created it,
+ * connected it, sent with it or accepted it last, in this order in time.
+ *
+ * A process becomes an owner_slot with a number of its own when it first has a socket, and again
+ * when its program, user or cgroup is another one. Each program is loaded and attached by itself:
+ * what a kernel does not have is left out.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/abi.h"
+#include "bpf/owner_describe.h"
+#include "bpf/owner_maps.h"
+
+/* struct owner_slot by number modulo OWNER_SLOTS. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, OWNER_SLOTS);
+	__type(key, __u32);
+	__type(value, struct owner_slot);
+} owners SEC(".maps");
+
+/* The numbers of processes that have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OWNER_SLOTS);
+	__type(key, struct owner_key);
+	__type(value, __u32);
+} owner_numbers SEC(".maps");
+
+/* How many numbers were given. The lock is for programs on kernels without atomic reads
+ * (before 5.12), and may not be taken by those that trace: they have numbers of their own. */
+struct owner_sequence {
+	struct bpf_spin_lock lock;
+	__u32 given;
+	__u32 given_traced;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct owner_sequence);
+} owner_sequence SEC(".maps");
+
+OWNER_INLINE __u32 next_number(struct owner_sequence *sequence, const int traced)
+{
+	__u32 given;
+
+	if (traced) {
+		given = __sync_fetch_and_add(&sequence->given_traced, 1);
+	} else {
+		bpf_spin_lock(&sequence->lock);
+		given = sequence->given++;
+		bpf_spin_unlock(&sequence->lock);
+	}
+	return (OWNER_FIRST + given % (OWNER_TRACED - OWNER_FIRST)) | (traced ? OWNER_TRACED : 0);
+}
+
+/* The number of the process, which is new where it has none yet; OWNER_UNKNOWN where none is to
+ * be had. */
+OWNER_INLINE __u32 number_of(struct task_struct *task, const int traced)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct owner_key key;
+	struct owner_sequence *sequence;
+	struct owner_slot *slot;
+	__u32 *known, number, index = 0;
+
+	describe_process(&key, leader);
+	known = bpf_map_lookup_elem(&owner_numbers, &key);
+	if (known) {
+		number = *known;
+		index = owner_place(number);
+		slot = bpf_map_lookup_elem(&owners, &index);
+		if (slot && slot->number == number)
+			return number;
+		index = 0;
+	}
+	sequence = bpf_map_lookup_elem(&owner_sequence, &index);
+	if (!sequence)
+		return OWNER_UNKNOWN;
+	number = next_number(sequence, traced);
+	index = owner_place(number);
+	slot = bpf_map_lookup_elem(&owners, &index);
+	if (!slot)
+		return OWNER_UNKNOWN;
+	fill_slot(slot, &key, number, leader);
+	bpf_map_update_elem(&owner_numbers, &key, &number, BPF_ANY);
+	return number;
+}
+
+OWNER_INLINE int note(struct socket_owner *owner, __u32 number)
+{
+	if (owner) {
+		owner->number = number;
+		owner->awaits_accept = 0;
+	}
+	return 1;
+}
+
+OWNER_INLINE int note_current(struct bpf_sock *sk)
+{
+	if (!sk)
+		return 1;
+	return note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
+		    number_of((void *)bpf_get_current_task(), 0));
+}
+
+/* The service manager creates sockets, and listens at them, for those whom it starts. */
+OWNER_INLINE int note_creator(struct bpf_sock *sk)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
+		    is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 0));
+}
+
+SEC("cgroup/sock_create")
+int owner_created(struct bpf_sock *sk)
+{
+	return note_creator(sk);
+}
+
+SEC("cgroup/connect4")
+int owner_connects4(struct bpf_sock_addr *call)
+{
+	return note_current(call->sk);
+}
+
+SEC("cgroup/connect6")
+int owner_connects6(struct bpf_sock_addr *call)
+{
+	return note_current(call->sk);
+}
+
+SEC("cgroup/sendmsg4")
+int owner_sends4(struct bpf_sock_addr *call)
+{
+	return note_current(call->sk);
+}
+
+SEC("cgroup/sendmsg6")
+int owner_sends6(struct bpf_sock_addr *call)
+{
+	return note_current(call->sk);
+}
+
+/* What a listener's storage says goes over to the sockets that it makes. */
+SEC("sockops")
+int owner_listens(struct bpf_sock_ops *call)
+{
+	struct bpf_sock *sk = call->sk;
+	struct socket_owner *owner;
+
+	if (call->op != BPF_SOCK_OPS_TCP_LISTEN_CB || !sk)
+		return 1;
+	note_creator(sk);
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
+	if (owner)
+		owner->awaits_accept = owner_settings.follows_accept;
+	return 1;
+}
+
+/* Who accepts: where the kernel lets its functions be followed. */
+SEC("fexit/inet_accept")
+int BPF_PROG(owner_accepts, struct socket *listening, struct socket *accepted)
+{
+	struct sock *sk = accepted->sk;
+
+	(void)ctx;
+	(void)listening;
+	if (sk)
+		note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
+		     number_of((void *)bpf_get_current_task(), 1));
+	return 0;
+}
+
+OWNER_INLINE int has_owner(const struct socket_owner *owner)
+{
+	const __u32 index = owner_place(owner->number);
+	const struct owner_slot *slot = bpf_map_lookup_elem(&owners, &index);
+
+	return owner->number > OWNER_UNKNOWN && slot && slot->number == owner->number;
+}
+
+/* Sockets that are older than these programs, and those that were accepted unseen. Of several
+ * processes that have one open, the first to be visited is its owner. */
+SEC("iter/task_file")
+int owner_of_older(struct bpf_iter__task_file *visit)
+{
+	struct task_struct *task = visit->task;
+	struct file *file = visit->file;
+	struct socket_owner *owner;
+	struct socket *socket;
+	struct sock *sk;
+	int listens;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!owner)
+		return 0;
+	listens = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_STATE_LISTEN;
+	if (!is_service_manager(task) && (!has_owner(owner) || (owner->awaits_accept && !listens)))
+		note(owner, number_of(task, 1));
+	owner->awaits_accept = listens && owner_settings.follows_accept;
+	return 0;
+}
+
+const char owner_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whose the flows are: records name the process, user, systemd unit and container that connected, accepted or sent, also
+of processes that live for some milliseconds and of sockets that are older than rheod."""
+import json
+import os
+import pathlib
+import subprocess
+
+from bus import wait_for
+from rig import Rig, Skipped, expect, expect_equal
+
+FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
+HERE, THERE = "10.9.0.1", "10.9.0.2"
+PYTHON = "/usr/bin/python3"
+
+# A program with a socket: prints its pid when it is ready, then does what its standard input says, line by line.
+ACTOR = """
+import os, socket, sys
+kept = []
+def udp(address, port, connected):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if connected:
+        s.connect((address, port)); s.send(bytes(10))
+    else:
+        s.sendto(bytes(10), (address, port))
+    kept.append(s)
+def again():
+    try:
+        kept[-1].send(bytes(10))
+    except ConnectionRefusedError:
+        kept[-1].send(bytes(10))  # the last one was refused
+def listen(port):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port)); s.listen(16); kept.append(s)
+def accept():
+    kept.append(kept[0].accept()[0])
+def connect(port):
+    s = socket.create_connection(("127.0.0.1", port)); s.sendall(b"x"); kept.append(s)
+def setuid(uid):
+    os.setuid(uid)
+print(os.getpid(), flush=True)
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+class Actor:
+    """A process in a network namespace, and in a cgroup where one is given."""
+
+    def __init__(self, rig, namespace, cgroup=None):
+        enter = (lambda: (cgroup / "cgroup.procs").write_text(str(os.getpid()))) if cgroup else None
+        self.process = namespace.start([PYTHON, "-c", ACTOR], before_exec=enter, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
+        rig.at_end_of_case(self.end)
+        self.pid = int(self.process.stdout.readline())
+
+    def do(self, *lines):
+        for line in lines:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            expect_equal(self.process.stdout.readline(), "done\n", f"answer to {line}")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def cgroup_root():
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, folder, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return pathlib.Path(folder)
+    return None
+
+
+def make_cgroup(rig, path):
+    """Below the root; removed with the case."""
+    root = cgroup_root()
+    if not root:
+        raise Skipped("no cgroup2 file system is mounted")
+    folder = root / path
+    made = [part for part in (folder, *folder.parents) if part != root and root in part.parents and not part.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def remove():
+        for part in made:
+            part.rmdir()
+    rig.at_end_of_case(remove)
+    return folder
+
+
+def hosts(rig):
+    """Two namespaces, with addresses."""
+    near, far = rig.pair()
+    near.run(["ip", "addr", "add", f"{HERE}/24", "dev", "east"])
+    far.run(["ip", "addr", "add", f"{THERE}/24", "dev", "west"])
+    mac = json.loads(far.run(["ip", "-j", "link", "show", "dev", "west"]))[0]["address"]
+    near.run(["ip", "neighbour", "add", THERE, "lladdr", mac, "dev", "east"])
+    return near, far
+
+
+def start(rig, namespace, case, *interfaces):
+    return rig.rheod(namespace, case, interfaces={"include": list(interfaces)}, flow=FAST,
+                     datapath={"drain_interval": "50ms"}).start()
+
+
+def record_of(rheod, port):
+    """The first record of the flow to the port, once it is written."""
+    def found():
+        text = rheod.records.read_text() if rheod.records.exists() else ""
+        lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+        return next((record for record in lines if record.get("destination.port") == port), None)
+    wait_for(found, f"record of port {port}")
+    return found()
+
+
+def expect_owner(record, actor, prefix="", **more):
+    wanted = {"process.pid": actor.pid, "process.executable.name": pathlib.Path(PYTHON).name,
+              "process.executable.path": os.path.realpath(PYTHON), "process.owner": "root", **more}
+    expect_equal({key: record.get(prefix + key) for key in wanted}, wanted, f"the owner of port {record['destination.port']}")
+
+
+def one_end(rig, case):
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    group = make_cgroup(rig, "rheo-test.slice/rheo-owners.service")
+    service, other = Actor(rig, near, group), Actor(rig, near)
+    service.do(f"udp('{THERE}', 5001, True)", f"udp('{THERE}', 5002, False)")
+    other.do(f"udp('{THERE}', 5003, False)", "setuid(33)", f"udp('{THERE}', 5004, False)")
+    unit = {"systemd.unit": "rheo-owners.service", "systemd.slice": "rheo-test.slice"}
+    expect_owner(record_of(rheod, 5001), service, **unit)
+    expect_owner(record_of(rheod, 5002), service, **unit)
+    expect("systemd.unit" not in record_of(rheod, 5003) or "rheo" not in record_of(rheod, 5003)["systemd.unit"], "a unit")
+    expect_owner(record_of(rheod, 5003), other)
+    expect_owner(record_of(rheod, 5004), other, **{"process.owner": "www-data"})
+    rheod.stop()
+
+
+def both_ends(rig, case):
+    near = rig.namespace("near")
+    rheod = start(rig, near, case, "lo")
+    server, client = Actor(rig, near), Actor(rig, near)
+    server.do("listen(5005)")
+    client.do("connect(5005)")
+    server.do("accept()", "kept[-1].recv(1)", "kept[-1].sendall(b'y')")
+    client.do("kept.pop().close()")
+    record = record_of(rheod, 5005)
+    expect_owner(record, client, "source.")
+    expect_owner(record, server, "destination.")
+    rheod.stop()
+
+
+def older_sockets(rig, case):
+    near, _ = hosts(rig)
+    actor = Actor(rig, near)
+    actor.do(f"udp('{THERE}', 5006, True)")
+    rheod = start(rig, near, case, "east")
+    actor.do("again()")
+    expect_owner(record_of(rheod, 5006), actor)
+    rheod.kill()
+    actor.do(f"udp('{THERE}', 5007, True)")  # while no rheod runs
+    rheod.start()
+    expect_owner(record_of(rheod, 5007), actor)
+    rheod.stop()
+
+
+def short_lives(rig, case):
+    """Each process sends one datagram and is gone long before anybody could look for it."""
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    script = ("import os, socket\n"
+              "for i in range(1000):\n"
+              "    pid = os.fork()\n"
+              "    if pid == 0:\n"
+              "        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              f"        s.sendto(bytes(10), ('{THERE}', 20000 + i)); os._exit(0)\n"
+              "    os.waitpid(pid, 0)\n"
+              "    print(pid)\n")
+    pids = list(map(int, near.run([PYTHON, "-c", script]).split()))
+    wait_for(lambda: rheod.records.exists() and rheod.sums().records >= 1000, "records")
+    rheod.stop()
+    found = {record["destination.port"] - 20000: record.get("process.pid") for record in
+             map(json.loads, rheod.records.read_text().splitlines()) if record.get("destination.port", 0) >= 20000}
+    expect_equal(found, dict(enumerate(pids)), "pids of short-lived processes")
+
+
+def nothing_left(rig, case):
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    pins = rheod.folder / "bpf" / "rheo"
+    expect(any("owner_link" in str(pin) for pin in pins.rglob("*")), f"pins: {list(pins.rglob('*'))}")
+    rheod.stop()
+    expect_equal(list(pins.rglob("*")) if pins.exists() else [], [], "pins after the stop")
+
+
+def main():
+    rig = Rig(choose=True)
+    rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
+                   "short lives": short_lives, "nothing left": nothing_left})
+    rig.end()
+
+
+if __name__ == "__main__":
+    main()
