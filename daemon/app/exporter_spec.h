@@ -29,7 +29,7 @@ struct ExporterSources {
   const Snapshot<MeteringCounters>& metering;
   const Snapshot<Listeners>& host;                    // its addresses
   const Snapshot<AddressClasses>* classes = nullptr;  // null: the host is not known
-  Owners* owners = nullptr;         // of sockets; null: nobody knows them
+  Owners* owners = nullptr;                           // of sockets; null: nobody knows them
 };
 
 struct ExporterSpec {

@@ -18,7 +18,7 @@ struct EncodeContext {
   const LinkTable& links;
   std::uint16_t community_id_seed = 0;
   const AddressClasses* classes = nullptr;  // null: none are told
-  OwnerTexts* owners = nullptr;  // of json_owner_format(); null: none are known
+  OwnerTexts* owners = nullptr;             // of json_owner_format(); null: none are known
 };
 
 /// No record's line is longer, but for what it says of owners.

@@ -76,7 +76,7 @@ def other_schema(rig, case, hook):
     wait_until(lambda: not [found for found in left if exists(*found)], "objects of the other schema freed")
     expect_equal([path for path in pins(rheod) if path.startswith("v1")], ["v1", "v1/not_rheos"], "pins of the other schema")
     said = [line for line in rheod.said().splitlines() if "/v1: " in line]
-    expect(len(said) == 1 and re.search(r"\d links and 6 maps of a rheod of another schema", said[0])
+    expect(len(said) == 1 and re.search(r"\d links and 10 maps of a rheod of another schema", said[0])
            and "cannot be read, so it is lost" in said[0] and "it stays" in said[0], f"said: {said}")
     second = near.send("east", *SEND)
     counters = rheod.stop()
@@ -120,7 +120,9 @@ def by_hand(rig, case, hook):
     rheod.kill()
     status, said = detached(near, "--config", rheod.config)
     expect_equal(status, 0, f"exit status of --detach: {said}")
-    expect_equal(said.count("removed link") + said.count("removed filter"), 4, f"lines about links or filters: {said}")
+    lines = re.findall(r"removed (?:link \S+/link_|filter )", said)
+    expect_equal(len(lines), 4, f"lines about links or filters: {said}")
+    expect("/owner_link_" in said, f"no line about the programs that note owners: {said}")
     expect(re.search(r"kept [1-9]\d* flows", said), f"nothing about what is kept: {said}")
     expect_equal([qdisc["dev"] for qdisc in qdiscs(near)], ["other"], "qdiscs left")
     expect_equal(len(json.loads(near.run(["tc", "-j", "filter", "show", "dev", "other", "ingress"]))) > 0, True,
