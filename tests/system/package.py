@@ -52,7 +52,7 @@ def installs(host, package):
 def smoke(host, package):
     """What Debian's autopkgtest runs of the package."""
     host.run(f"sh {package.path(package.smoke)}")
-    host.run("systemctl disable rheod")
+    host.run("systemctl disable --now rheod")
     expect_nothing_attached(host)
 
 
