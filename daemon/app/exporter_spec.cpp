@@ -50,6 +50,7 @@ Made make(const JsonExportConfig& config, const ExporterSpec& spec, const Export
 Made make(const IpfixExportConfig& config, const ExporterSpec& spec, const ExporterSources& sources) {
   auto options = ipfix_options(config, spec.community_id_seed, sources.links, sources.metering);
   if (!options) return forward(std::move(options));
+  options->encoder.classes = sources.classes;
   return IpfixExporter::create(*options);
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/model/byte_order.h"
 #include "daemon/model/community_id.h"
 #include "daemon/model/names.h"
+#include "export/ipfix/element_values.h"
 
 namespace rheo {
 namespace {
@@ -53,16 +54,6 @@ bool over_ipv6(RecordKind kind) { return kind.carrier == IpfixCarrier::ipv6; }
 using Ipv4Bytes = std::array<std::uint8_t, 4>;
 
 Ipv4Bytes ipv4_of(const Address& address) { return {address[12], address[13], address[14], address[15]}; }
-
-// As the direction told has them.
-const Address& source(const FlowView& v) { return v.turned ? v.record.destination : v.record.source; }
-const Address& destination(const FlowView& v) { return v.turned ? v.record.source : v.record.destination; }
-const Address& outer_source(const FlowView& v) {
-  return v.turned ? v.record.outer_destination : v.record.outer_source;
-}
-const Address& outer_destination(const FlowView& v) {
-  return v.turned ? v.record.outer_source : v.record.outer_destination;
-}
 
 std::uint64_t milliseconds(std::uint64_t ns) { return ns / 1'000'000; }
 
@@ -286,6 +277,19 @@ constexpr std::array kElements = std::to_array<IpfixElement>({
      }>, "the end point's port, 0 for tunnels without"},
     {"rheoTunnelProtocol", 20, kOwn, unsigned8, identifier, Units::none, kNever, tunnel, kFull,
      from<[](View v) { return v.record.outer_protocol; }>, "IP protocol number of the outer packet"},
+    {"rheoHostDirection", 24, kOwn, unsigned8, identifier, Units::none, kNever, anywhere, kFull,
+     from<[](View v) { return host_direction(v); }>,
+     "1 local, 2 egress, 3 ingress, 4 forwarded, by whose addresses are this host's; 0: not known"},
+    {"rheoSourceClass", 25, kOwn, unsigned16, identifier, Units::none, kNever, anywhere, kFull,
+     from<[](View v) { return class_of(v, source(v)); }>,
+     "1 external, 2 internal, 3 localhost, 4 dns, 5 docker, 6 k8sPod, 7 k8sSvc; from 8 on the settings' own; 0: not "
+     "known"},
+    {"rheoDestinationClass", 26, kOwn, unsigned16, identifier, Units::none, kNever, anywhere, kFull,
+     from<[](View v) { return class_of(v, destination(v)); }>, "likewise"},
+    {"rheoSourceAbnormal", 27, kOwn, unsigned8, identifier, Units::none, kNever, anywhere, kFull,
+     from<[](View v) { return listed(v, source(v)); }>, "1 black, 2 white: the list that it is on; else 0"},
+    {"rheoDestinationAbnormal", 28, kOwn, unsigned8, identifier, Units::none, kNever, anywhere, kFull,
+     from<[](View v) { return listed(v, destination(v)); }>, "1 black, 2 white: the list that it is on; else 0"},
     // Only in options
     {"rheoLossReason", 1, kOwn, string, none, Units::none, kNever, nullptr, kOptions, octets(32),
      "why packets are in no record, the names of rheod(8)"},

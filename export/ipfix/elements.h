@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "daemon/base/result.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "export/ipfix/encoder.h"
 
@@ -72,6 +73,7 @@ struct FlowView {
   const FlowDirection& opposite;
   bool turned = false;  // source and destination change places: the second record of IpfixBiflow::split
   std::uint16_t community_id_seed = 0;
+  const AddressClasses* classes = nullptr;  // null: not known
 };
 
 /// Where an element's value is from. `put` writes exactly `length` octets in network order.

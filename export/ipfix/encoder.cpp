@@ -129,6 +129,7 @@ class Encoder final : public IpfixEncoder {
   bool templates_due_ = true;   // and options with them
   bool options_due_ = false;
   std::shared_ptr<const LinkTable> links_seen_;
+  std::shared_ptr<const AddressClasses> classes_;  // as of the last encode()
   std::vector<OptionsRecord> interfaces_told_;
 };
 
@@ -146,6 +147,7 @@ Status Encoder::add_templates() {
 Status Encoder::encode(std::span<const FlowRecord> records, const IpfixStatistics& statistics,
                        const IpfixSink& sink, std::size_t& taken) {
   taken = 0;
+  if (options_.classes != nullptr) classes_ = options_.classes->get();
   if (Status due = encode_due(statistics, sink); !due) return abandon(std::move(due));
   while (taken < records.size()) {
     const std::span<const FlowRecord> rest = records.subspan(taken);
@@ -281,12 +283,14 @@ Status Encoder::write_record(const FlowRecord& record, const RecordLayout& layou
                                 .counted = record.forward,
                                 .opposite = record.reverse,
                                 .turned = turned,
-                                .community_id_seed = options_.community_id_seed};
+                                .community_id_seed = options_.community_id_seed,
+                                .classes = classes_.get()};
   const FlowView to_source{.record = record,
                            .counted = record.reverse,
                            .opposite = record.forward,
                            .turned = turned,
-                           .community_id_seed = options_.community_id_seed};
+                           .community_id_seed = options_.community_id_seed,
+                           .classes = classes_.get()};
   std::byte* at = scratch_.data();
   for (const Step& step : layout.steps) {
     step.put(at, step.reverse != turned ? to_source : to_destination);

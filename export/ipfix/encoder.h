@@ -15,6 +15,7 @@
 
 #include "daemon/base/result.h"
 #include "daemon/base/snapshot.h"
+#include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 
@@ -41,6 +42,7 @@ struct IpfixEncoderOptions {
   std::uint16_t community_id_seed = 0;
   std::uint32_t sample_one_in = 1;  // packets; announced, never multiplied into a counter
   const Snapshot<LinkTable>& links;
+  const Snapshot<AddressClasses>* classes = nullptr;  // null: not known
 };
 
 /// A reason for which packets are in no record, and how many.

@@ -21,7 +21,8 @@ PROFILES = ("compact", "standard", "full")
 BIFLOWS = ("rfc5103", "split")
 PEN = 32473
 # In no record of these tests other than 0.
-ALWAYS_ZERO = {"rheoNetworkNamespace"}  # rheod meters in its own namespace
+ALWAYS_ZERO = {"rheoNetworkNamespace",  # rheod meters in its own namespace
+               "rheoSourceAbnormal", "rheoDestinationAbnormal"}  # no address is on a list
 
 Element = collections.namedtuple("Element", "name number own octets reversible profile meaning")
 
@@ -44,6 +45,11 @@ def number_of(element, word):
     words = {text.lower().replace("_", " "): int(number)
              for number, text in re.findall(r"(\d+) (\w[\w ]*?)(?=[,;]|$)", elements()[element].meaning)}
     return words[word.lower().replace("_", " ")]
+
+
+def word_number(element, word):
+    """The same, of one that a record may not have."""
+    return number_of(element, word) if word else 0
 
 
 def forms(profile, biflow):
@@ -172,6 +178,11 @@ VALUES = {
     "rheoTunnelSourcePort": lambda v: v.end("tunnel.source.port"),
     "rheoTunnelDestinationPort": lambda v: v.end("tunnel.destination.port"),
     "rheoTunnelProtocol": lambda v: protocol_number(v.get("tunnel.network.transport")),
+    "rheoHostDirection": lambda v: word_number("rheoHostDirection", v.get("network.direction")),
+    "rheoSourceClass": lambda v: word_number("rheoSourceClass", v.end("source.class")),
+    "rheoDestinationClass": lambda v: word_number("rheoSourceClass", v.end("destination.class")),
+    "rheoSourceAbnormal": lambda v: word_number("rheoSourceAbnormal", v.end("source.abnormal")),
+    "rheoDestinationAbnormal": lambda v: word_number("rheoSourceAbnormal", v.end("destination.abnormal")),
 }
 
 

@@ -46,7 +46,9 @@ OWN = {
     ("egressInterface", False): ("out_iface", "iface_out", int),
 }
 ALL_FORMS = forms("full", "rfc5103")
-NOT_SHOWN = {}  # every other element can have a primitive
+NOT_SHOWN = {"nfacctd ends where there are 64 primitives": [
+    ("rheoSourceAbnormal", False), ("rheoDestinationAbnormal", False), ("rheoHostDirection", False)]}
+SHOWN = ALL_FORMS - {form for forms_of_reason in NOT_SHOWN.values() for form in forms_of_reason}
 
 
 def primitive(form):
@@ -73,8 +75,8 @@ def label(form):
 
 # nfacctd takes a string to end with a zero, and finds it where the next primitive's value begins.
 STRING_AND_ZERO = (("rheoCommunityId", False), ("rheoFlowSequence", False))
-MADE = {form: primitive(form) for form in (*sorted(ALL_FORMS - OWN.keys() - set(STRING_AND_ZERO)), *STRING_AND_ZERO)}
-SHOWN_OF = shown_forms(ALL_FORMS, NOT_SHOWN)
+MADE = {form: primitive(form) for form in (*sorted(SHOWN - OWN.keys() - set(STRING_AND_ZERO)), *STRING_AND_ZERO)}
+SHOWN_OF = shown_forms(SHOWN, NOT_SHOWN)
 
 
 class Nfacctd:

@@ -77,7 +77,8 @@ NOT_SHOWN = {
                   "rheoInitiatorBy", "rheoTcpFlags", "rheoObserved", "rheoMarks", "rheoIcmpIdentifier",
                   "rheoNetworkNamespace", "rheoTunnelType", "rheoTunnelSourceIPv4Address",
                   "rheoTunnelDestinationIPv4Address", "rheoTunnelSourceIPv6Address", "rheoTunnelDestinationIPv6Address",
-                  "rheoTunnelSourcePort", "rheoTunnelDestinationPort", "rheoTunnelProtocol"),
+                  "rheoTunnelSourcePort", "rheoTunnelDestinationPort", "rheoTunnelProtocol", "rheoHostDirection",
+                  "rheoSourceClass", "rheoDestinationClass", "rheoSourceAbnormal", "rheoDestinationAbnormal"),
          *reverse("rheoTcpFlags", "rheoObserved", "rheoMarks")],
 }
 

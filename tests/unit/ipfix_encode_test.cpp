@@ -38,6 +38,9 @@ Octets expected(std::string_view name, const FlowRecord& r, const FlowDirection&
       told.hooks != 0 ? told.hooks : (other.hooks == 1 ? 2U : (other.hooks == 2 ? 1U : other.hooks));
   const std::uint64_t encapsulation =
       r.tunnel == TunnelType::vxlan ? 1U : (r.tunnel == TunnelType::nvgre ? 2U : 0U);
+  // As test::classes() has them.
+  const unsigned responder_class = r.ipv6 ? 1 : 8;
+  const unsigned initiator_listed = r.ipv6 ? 2 : 0;
   const std::map<std::string_view, Octets> values = {
       {"octetTotalCount", octets(told.total.l3_bytes, 8)},
       {"packetTotalCount", octets(told.total.packets, 8)},
@@ -102,6 +105,11 @@ Octets expected(std::string_view name, const FlowRecord& r, const FlowDirection&
       {"rheoTunnelDestinationPort",
        octets(host(side(r.outer_destination_port_be, r.outer_source_port_be)), 2)},
       {"rheoTunnelProtocol", octets(r.outer_protocol, 1)},
+      {"rheoHostDirection", octets(r.link >> 24U == 0 ? 2 : 0, 1)},
+      {"rheoSourceClass", octets(side(3U, responder_class), 2)},
+      {"rheoDestinationClass", octets(side(responder_class, 3U), 2)},
+      {"rheoSourceAbnormal", octets(side(initiator_listed, 1U), 1)},
+      {"rheoDestinationAbnormal", octets(side(1U, initiator_listed), 1)},
   };
   const auto found = values.find(name);
   return found == values.end() ? Octets{} : found->second;
@@ -138,7 +146,10 @@ void expect_record(const DecodedRecord& read, const FlowRecord& record, IpfixPro
 class IpfixEncode : public testing::TestWithParam<IpfixProfile> {};
 
 TEST_P(IpfixEncode, EveryElementOfABiflowIsReadBack) {
-  test::IpfixSession session({.profile = GetParam(), .community_id_seed = 7, .links = test::no_links()});
+  test::IpfixSession session({.profile = GetParam(),
+                              .community_id_seed = 7,
+                              .links = test::no_links(),
+                              .classes = &test::known_classes()});
   const std::vector<FlowRecord> records = test::records_of_every_kind();
   session.encode(records);
   const std::vector<DecodedRecord> read = session.flow_records();
@@ -154,9 +165,11 @@ TEST_P(IpfixEncode, EveryElementOfBothHalvesIsReadBack) {
   test::IpfixSession session({.biflow = IpfixBiflow::split,
                               .profile = GetParam(),
                               .community_id_seed = 7,
-                              .links = test::no_links()});
-  const std::vector<FlowRecord> records = test::records_of_every_kind();
-  for (const FlowRecord& record : records) {
+                              .links = test::no_links(),
+                              .classes = &test::known_classes()});
+  std::vector<FlowRecord> records = test::records_of_every_kind();
+  for (FlowRecord& record : records) {
+    record.link = link_ifindex(record.link);  // rheod's own namespace
     session.decoder.records.clear();
     session.encode({&record, 1});
     const std::vector<DecodedRecord> read = session.flow_records();

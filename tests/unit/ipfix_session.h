@@ -22,6 +22,11 @@ inline const Snapshot<LinkTable>& no_links() {
   return links;
 }
 
+inline const Snapshot<AddressClasses>& known_classes() {
+  static const Snapshot<AddressClasses> known(classes());
+  return known;
+}
+
 /// Every message goes to the decoder; whatever that complains of fails the test.
 class IpfixSession {
  public:
