@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "bpf/abi.h"
+#include "daemon/base/clock.h"
 #include "daemon/datapath/pin_names.h"
 #include "daemon/datapath/refusal.h"
 
@@ -85,6 +86,20 @@ Result<UniqueFd> attach(const OwnerProgram& program, int program_fd, int cgroup,
   UniqueFd link(bpf_link_create(program_fd, program.cgroup ? cgroup : 0, program.attach, nullptr));
   if (!link) return bpf_error(fmt::format("attach {}", program.name), errno);
   return link;
+}
+
+/// New notes begin where no earlier ones can have ended, unless those were of more than one process a
+/// millisecond: flows may outlive notes, and then they are nobody's.
+Status begin_numbers(int sequence) {
+  // struct owner_sequence: a lock and two counts.
+  std::array<std::uint32_t, 3> value{};
+  const std::uint32_t zero = 0;
+  if (bpf_map_lookup_elem(sequence, &zero, value.data()) != 0) return bpf_error("read owner_sequence", errno);
+  if (value[1] != 0 || value[2] != 0) return Done{};
+  value[1] = value[2] = static_cast<std::uint32_t>(monotonic_ns() / 1'000'000);
+  if (bpf_map_update_elem(sequence, &zero, value.data(), BPF_ANY) != 0)
+    return bpf_error("write owner_sequence", errno);
+  return Done{};
 }
 
 /// Has the kernel visit every open file once.
@@ -163,7 +178,7 @@ Status OwnerPrograms::Loader::keep_maps(const Skeleton& skeleton) {
     if (!pins_.usable()) continue;
     if (Status pinned = pins_.pin(kOwnerMapPins[i], maps_[i].get()); !pinned) return pinned;
   }
-  return Done{};
+  return begin_numbers(map(kOwnerSequenceMap));
 }
 
 Result<std::pair<Skeleton, int>> OwnerPrograms::Loader::load(const char* name) {

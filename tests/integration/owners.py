@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 
 from bus import wait_for
-from rig import Rig, Skipped, expect, expect_equal
+from rig import Rig, Skipped, expect, expect_equal, wait_until
 
 FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
 HERE, THERE = "10.9.0.1", "10.9.0.2"
@@ -166,6 +166,25 @@ def older_sockets(rig, case):
     rheod.stop()
 
 
+def notes_are_gone(rig, case):
+    """A flow outlives the notes of owners: it is nobody's then, and not that of who came next."""
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    actor = Actor(rig, near)
+    actor.do(f"udp('{THERE}', 5008, True)")
+    wait_until(lambda: rheod.counters()["table.active_flows"] > 0, "the flow in the table")
+    rheod.kill()
+    near.run([Rig.programs / "rheod", "--detach", "--config", rheod.config])
+    actor.do("kept.pop().close()")
+    rheod.start()
+    others = [Actor(rig, near) for _ in range(8)]
+    for index, other in enumerate(others):
+        other.do(f"udp('{THERE}', {5010 + index}, True)")
+    expect_equal(record_of(rheod, 5008).get("process.pid", actor.pid), actor.pid, "the owner of a flow without notes")
+    expect_owner(record_of(rheod, 5010), others[0])
+    rheod.stop()
+
+
 def short_lives(rig, case):
     """Each process sends one datagram and is gone long before anybody could look for it."""
     near, _ = hosts(rig)
@@ -198,6 +217,7 @@ def nothing_left(rig, case):
 def main():
     rig = Rig(choose=True)
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
+                   "notes are gone": notes_are_gone,
                    "short lives": short_lives, "nothing left": nothing_left})
     rig.end()
 
