@@ -50,6 +50,13 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
+/// Of files that may be wrong without rheod's staying out: it goes on without them.
+int check(const Config& config) {
+  for (const std::string& complaint : load_classes(class_settings(config), {}).complaints)
+    log::warning("{}", complaint);
+  return EXIT_SUCCESS;
+}
+
 int run_daemon(const Config& config, const Args& args) {
   block_signals();
   auto daemon = Daemon::start(config, args);
@@ -79,7 +86,7 @@ int run(int argc, char* argv[]) {
 
   const auto config = read_config(*args);
   if (!config) return EX_CONFIG;
-  if (args->check_only) return EXIT_SUCCESS;
+  if (args->check_only) return check(*config);
   log::set_threshold(threshold_of(config->daemon.log_level));
   if (args->detach) return detach(*config);
   return args->replay_path ? replay(*args->replay_path, *config) : run_daemon(*config, *args);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace rheo {
@@ -23,15 +24,22 @@ void ClassDirectory::follow(ClassSettings settings) {
 std::vector<std::string> ClassDirectory::look(const LinkTable& links, const AddressTable& addresses) {
   std::vector<std::string> complaints;
   bool changed = take_loaded(complaints);
-  if (!loading_.valid() && (outdated_ || files_changed())) {
-    outdated_ = false;
-    loading_ = std::async(std::launch::async, load_classes, settings_, loaded_.files);
-  }
+  if (!loading_.valid() && (outdated_ || files_changed())) start_loading();
   if (look_at_host(links, addresses)) changed = true;
   if (changed)
     published_.publish(AddressClasses(
         loaded_.classes, {.classes = PrefixTrie(host_), .own = PrefixTrie(own_addresses(addresses))}));
   return complaints;
+}
+
+/// Where there is no thread to be had, the next look() tries again.
+void ClassDirectory::start_loading() {
+  try {
+    loading_ = std::async(std::launch::async, load_classes, settings_, loaded_.files);
+    outdated_ = false;
+  } catch (const std::system_error&) {
+    outdated_ = true;
+  }
 }
 
 bool ClassDirectory::take_loaded(std::vector<std::string>& complaints) {

@@ -29,6 +29,7 @@ class ClassDirectory {
   std::vector<std::string> look(const LinkTable& links, const AddressTable& addresses);
 
  private:
+  void start_loading();
   bool take_loaded(std::vector<std::string>& complaints);
   bool look_at_host(const LinkTable& links, const AddressTable& addresses);
   bool files_changed() const;

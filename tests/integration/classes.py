@@ -5,9 +5,10 @@ files of prefixes, as these change under a running rheod. A file with a mistake 
 listens, as sockets come and go."""
 import itertools
 import json
+import pathlib
 import signal
 
-from rig import Rig, expect, expect_equal, wait_until
+from rig import Rig, Skipped, expect, expect_equal, run, wait_until
 
 FAST = {"flow": {"udp_timeout": "100ms"}, "datapath": {"drain_interval": "50ms"}, "export_json": {"max_batch_interval": "50ms"}}
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
@@ -78,6 +79,24 @@ def by_the_host(rig, case):
     rheod.stop()
 
 
+def by_resolv_conf(rig, case):
+    """In the mount namespace of this test, where rheod reads another file under that name."""
+    system = pathlib.Path("/etc/resolv.conf")
+    if not system.exists():
+        raise Skipped("there is no /etc/resolv.conf to put another in front of")
+    near, _ = up(rig)
+    own = rig.case_folder(case).with_suffix(".resolv")
+    own.write_text("nameserver 198.51.100.53\n")
+    run(["mount", "--bind", own, system])
+    rig.at_end_of_case(lambda: run(["umount", system]))
+    rheod = rig.rheod(near, case, **FAST).start()
+    expect_equal(record_of(near, rheod, "198.51.100.53")["destination.class"], "dns", "the resolver's class")
+    own.write_text("nameserver 198.51.100.54\n")
+    becomes(near, rheod, "198.51.100.54", "dns")
+    expect_equal(record_of(near, rheod, "198.51.100.53")["destination.class"], "external", "a resolver that was")
+    rheod.stop()
+
+
 def by_the_settings(rig, case):
     near, _ = up(rig)
     prefixes = rig.case_folder(case).with_suffix(".prefixes")
@@ -138,7 +157,7 @@ def by_who_listens(rig, case):
 
 def main():
     rig = Rig()
-    rig.run_cases({"by the host": by_the_host, "by the settings": by_the_settings, "by who listens": by_who_listens})
+    rig.run_cases({"by the host": by_the_host, "by resolv.conf": by_resolv_conf, "by the settings": by_the_settings, "by who listens": by_who_listens})
     rig.end()
 
 
