@@ -5,6 +5,8 @@
 // difference then hides a part of either behind the other, so `net` is a little low. The flow cache and the
 // hash map both have room for all flows (twice their number of rows), but for the figures `default_`, whose
 // cache has the rows that one of two CPUs has by default and a collector that empties `evicted` meanwhile.
+// `egress_` and `owners_` are the program of egress without and with the owners of sockets (a row asks once),
+// `owner_lookup_` is one such question.
 // One thread, and that one.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -42,6 +44,8 @@ struct Size {
 };
 constexpr Size kSizes[] = {{"1", 1}, {"1k", 1'000}, {"100k", 100'000}, {"1m", 1'000'000}};
 
+constexpr std::uint32_t kMostFlowsWithOwners = 100'000;  // there are two caches then
+
 struct Destroy {
   void operator()(datapath_bench_bpf* skeleton) const { datapath_bench_bpf__destroy(skeleton); }
 };
@@ -62,8 +66,9 @@ std::vector<unsigned char> udp_frame() {
   return frame;
 }
 
-meter_settings settings_for(std::uint32_t sets) {
+meter_settings settings_for(std::uint32_t sets, bool note_owners) {
   meter_settings settings{};
+  settings.note_owners = note_owners;
   for (unsigned i = 0; i < 7; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
   settings.parse.vxlan_ports[0] = 4789;
   settings.parse.vxlan_ports[1] = 8472;
@@ -95,18 +100,23 @@ void add_flow_cache(const datapath_bench_bpf& skeleton, std::uint32_t sets) {
   close(generation);
 }
 
-Skeleton load(std::uint32_t flows, std::uint32_t sets, std::uint32_t hash_entries) {
+struct Tables {
+  std::uint32_t sets;
+  std::uint32_t hash_entries;
+};
+
+Skeleton load(std::uint32_t flows, const Tables& tables, bool note_owners = false) {
   Skeleton skeleton(datapath_bench_bpf__open());
   if (!skeleton) give_up("open the BPF object");
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj)
       bpf_program__set_autoload(program, std::string_view(bpf_program__name(program)).starts_with("bench_"));
-  skeleton->rodata->settings = settings_for(sets);
+  skeleton->rodata->settings = settings_for(tables.sets, note_owners);
   skeleton->rodata->bench_flows = flows;
-  bpf_map__set_max_entries(skeleton->maps.bench_hash, hash_entries);
+  bpf_map__set_max_entries(skeleton->maps.bench_hash, tables.hash_entries);
   bpf_map__set_max_entries(skeleton->maps.evicted, kRingBytes);
   bpf_map__set_max_entries(skeleton->maps.counters, static_cast<std::uint32_t>(libbpf_num_possible_cpus()));
-  add_flow_cache(*skeleton, sets);
+  add_flow_cache(*skeleton, tables.sets);
   if (datapath_bench_bpf__load(skeleton.get()) != 0) give_up("load the BPF object (root is needed)");
   return skeleton;
 }
@@ -163,18 +173,10 @@ struct Run {
   std::uint32_t warm_up;  // rounds
 };
 
-// Programs in turns, so that what disturbs the machine disturbs all of them.
-void measure(const Run& what, Figures& figures) {
-  const Skeleton skeleton =
-      load(what.size.flows, std::bit_ceil(what.rows) / 4, what.as_by_default ? 1 : what.size.flows * 2);
-  std::vector<std::pair<std::string, const bpf_program*>> programs = {
-      {"empty_", skeleton->progs.bench_empty},
-      {what.as_by_default ? "default_" : "", skeleton->progs.bench_meter}};
-  if (!what.as_by_default) {
-    programs.emplace_back("parse_", skeleton->progs.bench_parse);
-    programs.emplace_back("percpu_hash_", skeleton->progs.bench_percpu_hash);
-  }
-  const Collector collector(*skeleton);
+using Programs = std::vector<std::pair<std::string, const bpf_program*>>;
+
+// Programs in turns, so that what disturbs the machine disturbs all of them. The first is the empty one.
+void run_in_turns(const Programs& programs, const Run& what, Figures& figures) {
   std::map<std::string, std::vector<double>> times;
   for (int round = -1; round < what.rounds; ++round) {  // round -1 fills caches and tables
     for (const auto& [name, program] : programs) {
@@ -183,17 +185,45 @@ void measure(const Run& what, Figures& figures) {
       if (round >= 0) times[name].push_back(nanoseconds);
     }
   }
-  const double empty = median(times["empty_"]);
-  for (const auto& [name, values] : times) {
-    if (name == "empty_" && what.as_by_default) continue;
-    figures[fmt::format("{}net_ns_{}", name, what.size.name)] =
-        median(values) - (name == "empty_" ? 0 : empty);
+  const double empty = median(times[programs.front().first]);
+  for (const auto& [name, program] : programs)
+    if (program != programs.front().second)
+      figures[fmt::format("{}net_ns_{}", name, what.size.name)] = median(times[name]) - empty;
+  figures.try_emplace(fmt::format("empty_net_ns_{}", what.size.name), empty);
+}
+
+void measure(const Run& what, Figures& figures) {
+  const Skeleton skeleton = load(
+      what.size.flows,
+      {.sets = std::bit_ceil(what.rows) / 4, .hash_entries = what.as_by_default ? 1 : what.size.flows * 2});
+  Programs programs = {{"empty_", skeleton->progs.bench_empty},
+                       {what.as_by_default ? "default_" : "", skeleton->progs.bench_meter}};
+  if (!what.as_by_default) {
+    programs.emplace_back("parse_", skeleton->progs.bench_parse);
+    programs.emplace_back("percpu_hash_", skeleton->progs.bench_percpu_hash);
   }
+  const Collector collector(*skeleton);
+  run_in_turns(programs, what, figures);
+}
+
+// What it costs to know whose the sockets are.
+void measure_owners(const Run& what, Figures& figures) {
+  const Tables tables = {.sets = std::bit_ceil(what.rows) / 4, .hash_entries = 1};
+  const Skeleton off = load(what.size.flows, tables);
+  const Skeleton on = load(what.size.flows, tables, true);
+  const Collector of_off(*off);
+  const Collector of_on(*on);
+  run_in_turns({{"empty_", off->progs.bench_empty},
+                {"egress_", off->progs.bench_egress},
+                {"owners_", on->progs.bench_egress},
+                {"owner_lookup_", on->progs.bench_owner}},
+               what, figures);
 }
 
 void print(const Figures& figures) {
   fmt::print("{:<34}{:>8}{:>8}{:>8}{:>8}\n", "ns per packet, net of empty", "1", "1k", "100k", "1m");
-  for (const std::string_view row : {"empty_", "parse_", "percpu_hash_", "", "default_"}) {
+  for (const std::string_view row :
+       {"empty_", "parse_", "percpu_hash_", "", "default_", "egress_", "owners_", "owner_lookup_"}) {
     fmt::print("{:<34}", row.empty() ? "flow cache" : row == "empty_" ? "(empty program itself)" : row);
     for (const auto& size : kSizes) {
       const auto found = figures.find(fmt::format("{}net_ns_{}", row, size.name));
@@ -224,6 +254,9 @@ int main(int argc, char* argv[]) {
   for (const auto& size : kSizes) {
     measure({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up}, figures);
     if (!is_short) measure({size, kDefaultRowsOfCpu, true, rounds, warm_up}, figures);
+    if (size.flows <= kMostFlowsWithOwners)
+      measure_owners({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up},
+                     figures);
   }
   print(figures);
   return EXIT_SUCCESS;

@@ -120,3 +120,25 @@ int bench_meter(struct __sk_buff* skb) {
   next_flow(skb);
   return meter(skb, METER_INGRESS | METER_ETHERNET);
 }
+
+SEC("tc")
+int bench_egress(struct __sk_buff* skb) {
+  next_flow(skb);
+  return meter(skb, METER_EGRESS | METER_ETHERNET);
+}
+
+/* What a packet pays that has to look at its socket, which is the run's own: the first notes an owner there.
+ */
+SEC("tc")
+int bench_owner(struct __sk_buff* skb) {
+  struct socket_owner* owner;
+  struct bpf_sock* sk;
+
+  next_flow(skb);
+  bench_sink = (__u32)socket_owner_number(skb);
+  if (BPF_LIKELY(bench_sink != OWNER_UNKNOWN) || !skb->sk) return VERDICT_NEXT;
+  sk = bpf_sk_fullsock(skb->sk);
+  owner = sk ? bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+  if (owner) owner->number = OWNER_FIRST;
+  return VERDICT_NEXT;
+}
