@@ -16,6 +16,7 @@
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
 #include "daemon/model/orphan.h"
+#include "daemon/model/owner.h"
 
 namespace rheo {
 
@@ -24,6 +25,7 @@ struct FoundFlows {
   std::vector<FlowRecord> flows;
   LinkTable links;
   std::shared_ptr<const AddressClasses> classes = std::make_shared<const AddressClasses>();
+  Owners* owners = nullptr;  // of their sockets; null: nobody knows them
 };
 
 class Control {

@@ -18,8 +18,32 @@ std::string hex(std::uint64_t value) {
 }
 
 template <class T>
-void add(FlowDictionary& flow, const char* name, const T& value) {
+void add(FlowDictionary& flow, const std::string& name, const T& value) {
   flow.emplace(name, sdbus::Variant(value));
+}
+
+struct OwnerText {
+  const char* name;
+  std::string Owner::* text;
+};
+constexpr OwnerText kOwnerTexts[] = {{"ProcessExecutableName", &Owner::name},
+                                     {"ProcessExecutablePath", &Owner::executable},
+                                     {"ProcessOwner", &Owner::user},
+                                     {"SystemdUnit", &Owner::unit},
+                                     {"SystemdUserUnit", &Owner::user_unit},
+                                     {"SystemdSlice", &Owner::slice},
+                                     {"SystemdSession", &Owner::session},
+                                     {"ContainerId", &Owner::container_id},
+                                     {"ContainerRuntime", &Owner::container_runtime}};
+
+/// What is known of the owner; null: nothing.
+void add_owner(FlowDictionary& flow, const std::string& side, const Owner* owner) {
+  if (owner == nullptr) return;
+  if (owner->pid != 0) add(flow, side + "ProcessPid", owner->pid);
+  for (const auto& [name, text] : kOwnerTexts) {
+    const std::string& value = owner->*text;
+    if (!value.empty()) add(flow, side + name, valid_utf8(value.substr(0, kMaxOwnerText)));
+  }
 }
 
 }  // namespace
@@ -30,7 +54,7 @@ bool is_mapped(const Address& address) {
 }
 
 FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
-                               const AddressClasses& classes) {
+                               const AddressClasses& classes, Owners* owners) {
   FlowDictionary flow;
   add(flow, "FlowId", hex(record.flow_id));
   add(flow, "Interface", valid_utf8(link_full_name(links, record.link)));
@@ -47,6 +71,10 @@ FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
   add(flow, "SourceAbnormal", std::string(listed_name(classes.listed(record.source))));
   add(flow, "DestinationClass", std::string(classes.name_of(record.destination)));
   add(flow, "DestinationAbnormal", std::string(listed_name(classes.listed(record.destination))));
+  if (owners != nullptr) {
+    add_owner(flow, "Source", owners->find(record.source_owner).get());
+    add_owner(flow, "Destination", owners->find(record.destination_owner).get());
+  }
   add(flow, "TcpState", std::string(tcp_state_name(record.tcp_state)));
   add(flow, "Vlan", record.vlan);
   add(flow, "StartedAt", record.flow_start_ns);

@@ -8,14 +8,16 @@
 #include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
+#include "daemon/model/owner.h"
 #include "dbus/sdbus.h"
 
 namespace rheo {
 
 using FlowDictionary = std::map<std::string, sdbus::Variant>;
 
+/// Owners may be null: nobody knows them.
 FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
-                               const AddressClasses& classes);
+                               const AddressClasses& classes, Owners* owners);
 
 /// True for an IPv4 address, which is stored as ::ffff:a.b.c.d.
 bool is_mapped(const Address& address);

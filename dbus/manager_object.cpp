@@ -54,8 +54,8 @@ void go_on(const std::shared_ptr<FlowsAnswer>& answer) {
   const std::vector<FlowRecord>& flows = answer->found.flows;
   const std::size_t end = std::min(flows.size(), answer->told.size() + kFlowsAtOnce);
   while (answer->told.size() < end)
-    answer->told.push_back(
-        flow_dictionary(flows[answer->told.size()], answer->found.links, *answer->found.classes));
+    answer->told.push_back(flow_dictionary(flows[answer->told.size()], answer->found.links,
+                                           *answer->found.classes, answer->found.owners));
   if (end == flows.size()) return replies->answer(answer->later, answer->told);
   answer->control.soon([answer] { go_on(answer); });
 }

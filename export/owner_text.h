@@ -15,9 +15,6 @@
 
 namespace rheo {
 
-/// Octets of a value that others chose; what is longer is cut.
-inline constexpr std::size_t kMaxOwnerText = 255;
-
 /// How a format writes one field behind what is there.
 struct OwnerFormat {
   void (*integer)(std::string& out, Field field, std::uint64_t value);

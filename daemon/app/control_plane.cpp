@@ -187,17 +187,19 @@ void ControlPlane::drain(Drained done) {
 void ControlPlane::find_flows(std::string_view filter, FlowOrder order, std::uint32_t limit, Found done) {
   const auto links = parts_.links.get();
   const auto classes = parts_.classes.get();
-  auto parsed = FlowFilter::parse(filter, *links, classes);
+  auto parsed = FlowFilter::parse(filter, *links, {.classes = classes, .owners = parts_.owners});
   if (!parsed) return done(forward(std::move(parsed)));
   auto answered = std::make_shared<Found>(std::move(done));
   const std::weak_ptr mailbox = mailbox_;
   const Status asked = parts_.collector.ask(
       {.flows = FlowQuery{.filter = *std::move(parsed), .order = order, .limit = limit},
-       .done = [answered, mailbox, links, classes](const Status&, std::vector<FlowRecord> flows) {
+       .done = [answered, mailbox, links, classes, owners = parts_.owners](const Status&,
+                                                                           std::vector<FlowRecord> flows) {
          const auto main = mailbox.lock();
          if (!main) return;
-         main->post([answered, links, classes, found = std::move(flows)]() mutable {
-           (*answered)(FoundFlows{.flows = std::move(found), .links = *links, .classes = classes});
+         main->post([answered, links, classes, owners, found = std::move(flows)]() mutable {
+           (*answered)(
+               FoundFlows{.flows = std::move(found), .links = *links, .classes = classes, .owners = owners});
          });
        }});
   if (!asked) (*answered)(std::unexpected(asked.error()));

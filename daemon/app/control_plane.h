@@ -32,6 +32,7 @@ struct SteeredParts {
   const Snapshot<LinkTable>& links;
   const Snapshot<Listeners>& listeners;
   const Snapshot<AddressClasses>& classes;
+  Owners* owners = nullptr;  // null: nobody knows them
   Collector& collector;
   Lanes& lanes;
   Datapath& datapath;

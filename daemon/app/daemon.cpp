@@ -248,6 +248,7 @@ Result<std::unique_ptr<ControlPlane>> Daemon::make_control(sd_event* loop) {
       loop, {.links = links_,
              .listeners = listeners_,
              .classes = classes_,
+             .owners = owners_ ? &*owners_ : nullptr,
              .collector = *collector_,
              .lanes = *lanes_,
              .datapath = *datapath_,

@@ -33,11 +33,37 @@ constexpr ProtocolWord kProtocols[] = {{"tcp", IPPROTO_TCP},        {"udp", IPPR
                                        {"icmp6", IPPROTO_ICMPV6},   {"sctp", IPPROTO_SCTP},
                                        {"udplite", IPPROTO_UDPLITE}};
 
+struct OwnerWord {
+  std::string_view word;
+  What what;
+  const char* expected;
+};
+constexpr OwnerWord kOwnerWords[] = {
+    {"unit", What::unit, "the name of a unit, such as nginx.service, is expected"},
+    {"user", What::user, "the name of a user is expected"},
+    {"uid", What::uid, "a user's number, 0 to 4294967295, is expected"},
+    {"process", What::process, "the name or the path of a program is expected"},
+    {"pid", What::pid, "a process's number, 1 to 4294967295, is expected"},
+    {"container", What::container, "the id of a container, or its beginning, is expected"}};
+
+/// The end of what stands in quotes at `at`, npos where it is nothing, or endless.
+std::size_t end_of_quoted(std::string_view text, std::size_t at) {
+  const std::size_t end = text.find('"', at + 1);
+  return end == std::string_view::npos || end == at + 1 ? std::string_view::npos : end;
+}
+
+/// Of quoted words without the quotes, so that none but a faulty one begins with a quote.
 std::vector<std::string_view> split_words(std::string_view text) {
   constexpr std::string_view kSpaces = " \t\r\n";
   std::vector<std::string_view> words;
   for (std::size_t at = text.find_first_not_of(kSpaces); at != std::string_view::npos;) {
     std::size_t end = at + 1;
+    if (const std::size_t quote = text[at] == '"' ? end_of_quoted(text, at) : std::string_view::npos;
+        quote != std::string_view::npos) {
+      words.push_back(text.substr(at + 1, quote - at - 1));
+      at = text.find_first_not_of(kSpaces, quote + 1);
+      continue;
+    }
     if (text[at] != '(' && text[at] != ')') end = std::min(text.find_first_of(" \t\r\n()", at), text.size());
     words.push_back(text.substr(at, end - at));
     at = text.find_first_not_of(kSpaces, end);
@@ -79,8 +105,8 @@ std::string quoted(std::string_view word) {
 
 class Parser {
  public:
-  Parser(std::string_view text, const LinkTable& links, const AddressClasses* classes)
-      : words_(split_words(text)), links_(links), classes_(classes) {}
+  Parser(std::string_view text, const LinkTable& links, const FilterSources& sources)
+      : words_(split_words(text)), links_(links), sources_(sources) {}
 
   Result<std::vector<Step>> parse() {
     if (words_.empty()) return std::move(steps_);
@@ -154,12 +180,16 @@ class Parser {
     if (take("net")) return parse_net(side);
     if (take("port")) return parse_port(side);
     if (take("class")) return parse_class(side);
-    return complain(side == Side::either ? "not a word of a filter; see rheoctl(1)"
-                                         : "host, net, port or class is expected");
+    for (const OwnerWord& owner : kOwnerWords) {
+      if (take(owner.word)) return parse_owner(owner, side);
+    }
+    return complain(side == Side::either
+                        ? "not a word of a filter; see rheoctl(1)"
+                        : "host, net, port, class, unit, user, uid, process, pid or container is expected");
   }
 
   Status add(Step step) {
-    steps_.push_back(step);
+    steps_.push_back(std::move(step));
     return Done{};
   }
 
@@ -204,16 +234,35 @@ class Parser {
   }
 
   Status parse_class(Side side) {
-    if (classes_ == nullptr) return complain("classes are known to rheod alone; rheoctl flows list asks it");
-    const auto number = classes_->number_of(word());
+    if (sources_.classes == nullptr)
+      return complain("classes are known to rheod alone; rheoctl flows list asks it");
+    const auto number = sources_.classes->number_of(word());
     if (!number) return complain("no such class");
     ++at_;
     return add({.what = What::place, .side = side, .low = *number});
   }
 
+  Status parse_owner(const OwnerWord& owner, Side side) {
+    if (sources_.owners == nullptr)
+      return complain("owners of sockets are known to rheod alone, where datapath.owners is true");
+    Step step{.what = owner.what, .side = side};
+    if (owner.what == What::uid || owner.what == What::pid) {
+      const auto value = number(word(), UINT32_MAX);
+      if (!value || (owner.what == What::pid && *value == 0)) return complain(owner.expected);
+      step.low = *value;
+    } else {
+      if (word().empty() || word()[0] == '"' || word() == "(" || word() == ")")
+        return complain(owner.expected);
+      step.name = word();
+      if (owner.what == What::unit && step.name.find('.') == std::string::npos) step.name += ".service";
+    }
+    ++at_;
+    return add(std::move(step));
+  }
+
   const std::vector<std::string_view> words_;
   const LinkTable& links_;
-  const AddressClasses* const classes_;
+  const FilterSources& sources_;
   std::size_t at_ = 0;
   std::size_t depth_ = 0;
   std::vector<Step> steps_;
@@ -225,7 +274,26 @@ bool on_side(Side side, Condition condition) {
   return (side != Side::destination && condition(true)) || (side != Side::source && condition(false));
 }
 
-bool holds(const Step& step, const FlowRecord& record, const AddressClasses* classes) {
+bool owner_holds(const Step& step, const Owner& owner) {
+  switch (step.what) {
+    case What::unit:
+      return owner.unit == step.name || owner.user_unit == step.name;
+    case What::user:
+      return owner.user == step.name;
+    case What::uid:
+      return owner.uid == step.low;
+    case What::process: {
+      const std::string_view path = owner.executable;
+      return owner.name == step.name || path == step.name || path.substr(path.rfind('/') + 1) == step.name;
+    }
+    case What::pid:
+      return owner.pid == step.low;
+    default:
+      return owner.container_id.starts_with(step.name);
+  }
+}
+
+bool holds(const Step& step, const FlowRecord& record, const FilterSources& sources) {
   switch (step.what) {
     case What::protocol:
       return record.protocol == step.low;
@@ -246,23 +314,25 @@ bool holds(const Step& step, const FlowRecord& record, const AddressClasses* cla
              });
     case What::place:
       return on_side(step.side, [&](bool source) {
-        return classes->find(source ? record.source : record.destination) == step.low;
+        return sources.classes->find(source ? record.source : record.destination) == step.low;
       });
-    default:
-      return false;
+    default:  // of an owner
+      return on_side(step.side, [&](bool source) {
+        const auto owner = sources.owners->find(source ? record.source_owner : record.destination_owner);
+        return owner != nullptr && owner_holds(step, *owner);
+      });
   }
 }
 
 }  // namespace
 
-Result<FlowFilter> FlowFilter::parse(std::string_view text, const LinkTable& links,
-                                     std::shared_ptr<const AddressClasses> classes) {
+Result<FlowFilter> FlowFilter::parse(std::string_view text, const LinkTable& links, FilterSources sources) {
   if (text.size() > kMaxBytes)
     return failure("filter: " + std::to_string(text.size()) + " bytes, the most is " +
                    std::to_string(kMaxBytes));
-  auto steps = Parser(text, links, classes.get()).parse();
+  auto steps = Parser(text, links, sources).parse();
   if (!steps) return forward(std::move(steps));
-  return FlowFilter(*std::move(steps), std::move(classes));
+  return FlowFilter(*std::move(steps), std::move(sources));
 }
 
 bool FlowFilter::matches(const FlowRecord& record) const {
@@ -278,7 +348,7 @@ bool FlowFilter::matches(const FlowRecord& record) const {
       left = step.what == What::all_of ? left && right : left || right;
     } else {
       RHEO_ASSERT(count < kMostTruths);
-      truths[count++] = holds(step, record, classes_.get());
+      truths[count++] = holds(step, record, sources_);
     }
   }
   return truths[0];

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,8 +13,15 @@
 #include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
+#include "daemon/model/owner.h"
 
 namespace rheo {
+
+/// What a filter asks of others; null: it is not known here, and an expression that needs it is refused.
+struct FilterSources {
+  std::shared_ptr<const AddressClasses> classes;
+  Owners* owners = nullptr;  // outlives the filter
+};
 
 class FlowFilter {
  public:
@@ -30,15 +38,32 @@ class FlowFilter {
   ///   FACTOR     := "not" FACTOR | "(" EXPRESSION ")" | PRIMITIVE
   ///   PRIMITIVE  := tcp | udp | icmp | icmpv6 | sctp | proto N | ip | ip6 | vlan N | interface NAME
   ///               | [src|dst] host ADDRESS | [src|dst] net ADDRESS/BITS | [src|dst] port N[-N]
-  ///               | [src|dst] class NAME
+  ///               | [src|dst] class NAME | [src|dst] unit NAME | [src|dst] user NAME | [src|dst] uid N
+  ///               | [src|dst] process NAME-OR-PATH | [src|dst] pid N | [src|dst] container ID
   ///
-  /// Classes of addresses are those of `classes`; null: they are not known, and not to be asked for.
-  static Result<FlowFilter> parse(std::string_view text, const LinkTable& links,
-                                  std::shared_ptr<const AddressClasses> classes = nullptr);
+  /// A name may stand in double quotes; of a container's id the beginning is enough.
+  static Result<FlowFilter> parse(std::string_view text, const LinkTable& links, FilterSources sources = {});
 
   bool matches(const FlowRecord& record) const;
 
-  enum class What : std::uint8_t { all_of, any_of, negate, protocol, family, vlan, link, net, port, place };
+  enum class What : std::uint8_t {
+    all_of,
+    any_of,
+    negate,
+    protocol,
+    family,
+    vlan,
+    link,
+    net,
+    port,
+    place,
+    unit,
+    user,
+    uid,
+    process,
+    pid,
+    container
+  };
   enum class Side : std::uint8_t { either, source, destination };
 
   /// One step in postfix order: conditions push a truth, all_of and any_of take two and push one.
@@ -48,14 +73,15 @@ class FlowFilter {
     std::uint32_t low = 0;   // number, or the least of a range; of a net: its bits; of a place: its class
     std::uint32_t high = 0;  // the greatest of a range
     Address address{};
+    std::string name{};  // of an owner
   };
 
  private:
-  FlowFilter(std::vector<Step> steps, std::shared_ptr<const AddressClasses> classes)
-      : steps_(std::move(steps)), classes_(std::move(classes)) {}
+  FlowFilter(std::vector<Step> steps, FilterSources sources)
+      : steps_(std::move(steps)), sources_(std::move(sources)) {}
 
   std::vector<Step> steps_;
-  std::shared_ptr<const AddressClasses> classes_;
+  FilterSources sources_;
 };
 
 /// By which of a flow's numbers flows are put in order, the greatest first.

@@ -3,6 +3,7 @@
 // and Owners say where they are to be had. Any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +13,9 @@ namespace rheo {
 
 /// Numbers below are no owner: nothing is known, or nothing is to be known.
 inline constexpr std::uint32_t kFirstOwner = 2;
+
+/// Octets of a value that others chose, as it is told; what is longer is cut.
+inline constexpr std::size_t kMaxOwnerText = 255;
 
 /// A process when it last had a new socket, or connected, sent or accepted with one.
 struct SocketOwner {

@@ -38,6 +38,29 @@ T member(const Flow& flow, const char* name) {
   return found == flow.end() ? T{} : found->second.get<T>();
 }
 
+/// What is known of an owner in one word: the service, the container, or the process.
+std::string owner_text(const Flow& flow, const std::string& side) {
+  const auto known = [&](const char* key) {
+    const auto found = flow.find(side + key);
+    return found == flow.end() ? std::string() : found->second.get<std::string>();
+  };
+  if (std::string unit = known("SystemdUserUnit"); !unit.empty()) return unit;
+  if (const std::string id = known("ContainerId"); !id.empty())
+    return id.substr(0, known("ContainerRuntime") == "lxc" ? id.size() : 12);
+  std::string unit = known("SystemdUnit");
+  return unit.ends_with(".service") ? unit : known("ProcessExecutableName");
+}
+
+/// Of owners that nobody knows no column is shown.
+void drop_empty_columns(Table& table, std::size_t first, std::size_t count) {
+  for (std::size_t i = first + count; i-- > first;) {
+    if (std::ranges::any_of(table.rows, [i](const auto& row) { return !row[i].text.empty(); })) continue;
+    const auto place = static_cast<std::ptrdiff_t>(i);
+    table.columns.erase(table.columns.begin() + place);
+    for (auto& row : table.rows) row.erase(row.begin() + place);
+  }
+}
+
 std::vector<Cell> flow_row(const Flow& flow) {
   const auto started = member<std::uint64_t>(flow, "StartedAt");
   return {text_cell(member<std::string>(flow, "Interface")),
@@ -46,6 +69,8 @@ std::vector<Cell> flow_row(const Flow& flow) {
               end_point_text(member<std::string>(flow, "Source"), member<std::uint16_t>(flow, "SourcePort"))),
           text_cell(end_point_text(member<std::string>(flow, "Destination"),
                                    member<std::uint16_t>(flow, "DestinationPort"))),
+          text_cell(owner_text(flow, "Source")),
+          text_cell(owner_text(flow, "Destination")),
           text_cell(member<std::string>(flow, "TcpState")),
           number_cell(member<std::uint64_t>(flow, "Packets")),
           bytes_cell(member<std::uint64_t>(flow, "Bytes")),
@@ -183,6 +208,8 @@ Table Client::flows(const FlowsWanted& wanted) {
                           {"PROTOCOL", "protocol"},
                           {"INITIATOR", "source"},
                           {"RESPONDER", "destination"},
+                          {"INITIATED BY", "source_owner"},
+                          {"ANSWERED BY", "destination_owner"},
                           {"STATE", "tcp_state"},
                           {"PACKETS", "packets"},
                           {"BYTES", "bytes"},
@@ -192,6 +219,7 @@ Table Client::flows(const FlowsWanted& wanted) {
                           {"ID", "flow_id"}},
               .rows = {}};
   for (const Flow& flow : listed) table.rows.push_back(flow_row(flow));
+  drop_empty_columns(table, 4, 2);
   return table;
 }
 

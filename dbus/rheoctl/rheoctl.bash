@@ -17,6 +17,7 @@ _rheoctl() {
 	case $previous in
 	--sort | -s) choices='bytes packets start end rate packet-rate' ;;
 	--limit | -n) ;;
+	unit | user | uid | process | pid | container | class) ;;
 	interface) choices=$(__rheoctl_names interfaces) ;;
 	attach) choices=$(ls /sys/class/net) ;;
 	detach) choices=$(__rheoctl_names interfaces) ;;
@@ -27,7 +28,7 @@ _rheoctl() {
 		interfaces) choices='list attach detach' ;;
 		orphans) choices='list clean' ;;
 		exporters) choices='list enable disable flush' ;;
-		flows) choices='list top show tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port and or not' ;;
+		flows) choices='list top show tcp udp icmp icmpv6 sctp proto ip ip6 vlan interface src dst host net port class unit user uid process pid container and or not' ;;
 		stats) choices=$(__rheoctl_names stats) ;;
 		log-level) choices='error warning notice info debug' ;;
 		esac

@@ -7,7 +7,7 @@ import os
 import pathlib
 import subprocess
 
-from bus import wait_for
+from bus import Bus, answer, named, wait_for
 from rig import Rig, Skipped, expect, expect_equal, wait_until
 
 FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
@@ -44,6 +44,12 @@ for line in sys.stdin:
     exec(line)
     print("done", flush=True)
 """
+
+
+# What of the two flows on the bus a filter finds.
+FILTERS = (("unit rheo-owners.service", [5008]), ("src unit rheo-owners", [5008]), ("dst unit rheo-owners", []),
+           ("user www-data", [5009]), ("src uid 33", [5009]), ("uid 0", [5008]), ("pid {pid}", [5008]),
+           ("process {python}", [5008, 5009]), ("not process python", [5008, 5009]), ("container 0", []))
 
 
 class Actor:
@@ -205,6 +211,39 @@ def short_lives(rig, case):
     expect_equal(found, dict(enumerate(pids)), "pids of short-lived processes")
 
 
+def on_the_bus(rig, case):
+    """ListFlows and rheoctl tell of owners, and find flows by them."""
+    Bus(rig, case).start()
+    near, _ = hosts(rig)
+    rheod = rig.rheod(near, f"{case} rheod", interfaces={"include": ["east"]}).start()
+    wait_for(named, "rheod on the bus")
+    service, user = Actor(rig, near, make_cgroup(rig, "rheo-test.slice/rheo-owners.service")), Actor(rig, near)
+    service.do(f"udp('{THERE}', 5008, True)")
+    user.do("setuid(33)", f"udp('{THERE}', 5009, False)")
+
+    def listed(port):
+        answer("Drain")
+        flows = answer("ListFlows", "sus", f"dst port {port}", 9, "bytes")[0]
+        return {key: value["data"] for key, value in flows[0].items()} if flows else {}
+    wait_for(lambda: listed(5008) and listed(5009), "both flows")
+    wanted = {"ProcessPid": service.pid, "ProcessExecutableName": pathlib.Path(PYTHON).name,
+              "ProcessExecutablePath": os.path.realpath(PYTHON), "ProcessOwner": "root",
+              "SystemdUnit": "rheo-owners.service", "SystemdSlice": "rheo-test.slice"}
+    expect_equal({key: listed(5008).get(f"Source{key}") for key in wanted}, wanted, "owner on the bus")
+    expect_equal([key for key in listed(5008) if key.startswith(("DestinationP", "DestinationS", "DestinationCo"))
+                  and key != "DestinationPort"], [], "what is known of the other end")
+    expect_equal(listed(5009)["SourceProcessOwner"], "www-data", "user on the bus")
+    for filter_text, ports in FILTERS:
+        text = filter_text.format(pid=service.pid, python=os.path.realpath(PYTHON))
+        flows = answer("ListFlows", "sus", f"dst net {THERE}/32 and ({text})", 9, "bytes")[0]
+        expect_equal(sorted(flow["DestinationPort"]["data"] for flow in flows), ports, f"flows of {text}")
+    shown = subprocess.run([Rig.programs / "rheoctl", "flows", "dst", "port", "5008"], capture_output=True, text=True,
+                           timeout=60, check=True).stdout.splitlines()
+    expect("INITIATED BY" in shown[0] and "ANSWERED BY" not in shown[0], f"titles: {shown[0]}")
+    expect(" rheo-owners.service " in shown[1], f"the flow: {shown[1]}")
+    rheod.stop()
+
+
 def nothing_left(rig, case):
     near, _ = hosts(rig)
     rheod = start(rig, near, case, "east")
@@ -218,7 +257,7 @@ def main():
     rig = Rig(choose=True)
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
                    "notes are gone": notes_are_gone,
-                   "short lives": short_lives, "nothing left": nothing_left})
+                   "short lives": short_lives, "on the bus": on_the_bus, "nothing left": nothing_left})
     rig.end()
 
 

@@ -138,7 +138,8 @@ def events(rheod):
 COMPLETIONS = (("orphans c", ["clean"]), ("interfaces detach ", ["east"]), ("interfaces at", ["attach"]),
                ("ex", ["exporters"]), ("exporters flush ", ["json.test"]), ("flows interface ", ["east"]),
                ("--json log-level d", ["debug"]), ("flows --so", ["--sort"]), ("--sort pa", ["packets", "packet-rate"]),
-               ("stats datapath.seen_pa", ["datapath.seen_packets"]), ("flows to", ["top"]), ("flows --sort en", ["end"]))
+               ("stats datapath.seen_pa", ["datapath.seen_packets"]), ("flows to", ["top"]), ("flows --sort en", ["end"]),
+               ("flows tcp cont", ["container"]))
 
 
 def commands_of_help():

@@ -6,7 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+
+#include "tests/unit/full_owners.h"
 
 namespace rheo {
 namespace {
@@ -49,13 +52,15 @@ FlowRecord https() {
 }
 
 bool matches(const std::string& text, const FlowRecord& record) {
-  const auto filter = FlowFilter::parse(text, links(), classes());
+  test::FullOwners owners;
+  const auto filter = FlowFilter::parse(text, links(), {.classes = classes(), .owners = &owners});
   EXPECT_TRUE(filter) << text << ": " << (filter ? "" : filter.error().what);
   return filter && filter->matches(record);
 }
 
 std::string complaint(const std::string& text) {
-  const auto filter = FlowFilter::parse(text, links(), classes());
+  test::FullOwners owners;
+  const auto filter = FlowFilter::parse(text, links(), {.classes = classes(), .owners = &owners});
   EXPECT_FALSE(filter) << text.substr(0, 50);
   return filter ? "" : filter.error().what;
 }
@@ -126,6 +131,46 @@ TEST(FlowFilter, EveryWordThatDoesNot) {
   EXPECT_FALSE(matches("interface blue/eth0", https()));
 }
 
+/// Process 4711 speaks to one of which nothing is known.
+FlowRecord owned() {
+  FlowRecord record = https();
+  record.source_owner = 4'711;
+  return record;
+}
+
+TEST(FlowFilter, WhoseTheSocketsAre) {
+  for (const char* what :
+       {"unit user@33.service", "unit web.service", "unit web", "user www-data", "uid 33", "process nginx",
+        "process /usr/sbin/nginx", "process \"nginx\"", "pid 4711", "container web", "container we"}) {
+    const std::string text = what;
+    EXPECT_TRUE(matches(text, owned())) << text;
+    EXPECT_TRUE(matches("src " + text + " and tcp", owned())) << text;
+    EXPECT_FALSE(matches("dst " + text, owned())) << text;
+    EXPECT_FALSE(matches("not " + text, owned())) << text;
+    EXPECT_FALSE(matches(text, https())) << text;
+    EXPECT_TRUE(matches("not " + text, https())) << text;
+  }
+  for (const char* text : {"unit web.socket", "unit user@34", "user www", "uid 0", "process ngin",
+                           "process sbin/nginx", "process nginx.", "pid 471", "container webs",
+                           "container eb", "process \"nginx or\"", "process \"(nginx)\""}) {
+    EXPECT_FALSE(matches(text, owned())) << text;
+  }
+}
+
+TEST(FlowFilter, WhatIsWrongWithAnOwner) {
+  for (const char* word : {"unit", "user", "uid", "process", "pid", "container"}) {
+    EXPECT_THAT(complaint(word), HasSubstr("ends too early"));
+    EXPECT_THAT(complaint(std::string("(") + word + ")"), HasSubstr("is expected"));
+    EXPECT_THAT(complaint(word + std::string(" \"x")), HasSubstr("is expected"));
+    EXPECT_THAT(complaint(word + std::string(" \"\"")), HasSubstr("is expected"));
+    EXPECT_THAT(FlowFilter::parse(word + std::string(" 7"), links()).error().what,
+                HasSubstr("owners of sockets are known to rheod alone"));
+  }
+  EXPECT_THAT(complaint("uid 4294967296"), HasSubstr("0 to 4294967295"));
+  EXPECT_THAT(complaint("uid www-data"), HasSubstr("0 to 4294967295"));
+  EXPECT_THAT(complaint("pid 0"), HasSubstr("1 to 4294967295"));
+}
+
 TEST(FlowFilter, NetsOfIPv6AndPortsOfWhatHasNone) {
   FlowRecord ping;
   ping.protocol = IPPROTO_ICMPV6;
@@ -155,7 +200,7 @@ TEST(FlowFilter, AComplaintNamesTheWordAndItsPlace) {
   EXPECT_THAT(complaint("net 10.0.0.0/33"), HasSubstr("too many bits"));
   EXPECT_THAT(complaint("net 10.0.0.0"), HasSubstr("a net such as"));
   EXPECT_THAT(complaint("host 10.0.0"), HasSubstr("an address"));
-  EXPECT_THAT(complaint("src tcp"), HasSubstr("host, net, port or class"));
+  EXPECT_THAT(complaint("src tcp"), HasSubstr("host, net, port, class, unit"));
   EXPECT_THAT(complaint("src class offices"), HasSubstr("\"offices\" (word 3): no such class"));
   EXPECT_THAT(complaint("class"), HasSubstr("ends too early"));
   EXPECT_THAT(FlowFilter::parse("class office", links()).error().what, HasSubstr("known to rheod alone"));
