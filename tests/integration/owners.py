@@ -2,17 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose the flows are: records name the process, user, systemd unit and container that connected, accepted or sent, also
 of processes that live for some milliseconds and of sockets that are older than rheod."""
+import contextlib
+import ctypes
 import json
 import os
 import pathlib
 import subprocess
 
 from bus import Bus, answer, named, wait_for
-from rig import Rig, Skipped, expect, expect_equal, wait_until
+from rig import Rig, Skipped, expect, expect_equal, mount, run, wait_until
 
 FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
 HERE, THERE = "10.9.0.1", "10.9.0.2"
 PYTHON = "/usr/bin/python3"
+FIRST_PORT = 20000  # of those that one case sends to one after the other, below those that the kernel gives to senders
+CLONE_NEWPID = 0x20000000
+libc = ctypes.CDLL(None, use_errno=True)
 
 # A program with a socket: prints its pid when it is ready, then does what its standard input says, line by line.
 ACTOR = """
@@ -112,12 +117,28 @@ def start(rig, namespace, case, *interfaces):
                      datapath={"drain_interval": "50ms"}).start()
 
 
+def ports_of(record):
+    """The far one is the destination's, or the source's where a sender that is bound and not connected passes for a server."""
+    return record.get("source.port", 0), record.get("destination.port", 0)
+
+
+def expect_owners(rheod, keys, wanted):
+    """Of the flows to the ports from FIRST_PORT on."""
+    found = {}
+    for record in map(json.loads, rheod.records.read_text().splitlines()):
+        for port in ports_of(record):
+            if 0 <= port - FIRST_PORT < len(wanted):
+                found[port - FIRST_PORT] = tuple(record.get(key) for key in keys)
+    differ = {i: (found.get(i), one) for i, one in enumerate(wanted) if found.get(i) != one}
+    expect(not differ, f"{len(differ)} of {len(wanted)} owners are not the right ones: {list(differ.items())[:3]}")
+
+
 def record_of(rheod, port):
     """The first record of the flow to the port, once it is written."""
     def found():
         text = rheod.records.read_text() if rheod.records.exists() else ""
         lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
-        return next((record for record in lines if record.get("destination.port") == port), None)
+        return next((record for record in lines if port in ports_of(record)), None)
     wait_for(found, f"record of port {port}")
     return found()
 
@@ -125,7 +146,7 @@ def record_of(rheod, port):
 def expect_owner(record, actor, prefix="", **more):
     wanted = {"process.pid": actor.pid, "process.executable.name": pathlib.Path(PYTHON).name,
               "process.executable.path": os.path.realpath(PYTHON), "process.owner": "root", **more}
-    expect_equal({key: record.get(prefix + key) for key in wanted}, wanted, f"the owner of port {record['destination.port']}")
+    expect_equal({key: record.get(prefix + key) for key in wanted}, wanted, f"the owner of ports {ports_of(record)}")
 
 
 def one_end(rig, case):
@@ -200,15 +221,13 @@ def short_lives(rig, case):
               "    pid = os.fork()\n"
               "    if pid == 0:\n"
               "        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-              f"        s.sendto(bytes(10), ('{THERE}', 20000 + i)); os._exit(0)\n"
+              f"        s.sendto(bytes(10), ('{THERE}', {FIRST_PORT} + i)); os._exit(0)\n"
               "    os.waitpid(pid, 0)\n"
               "    print(pid)\n")
     pids = list(map(int, near.run([PYTHON, "-c", script]).split()))
     wait_for(lambda: rheod.records.exists() and rheod.sums().records >= 1000, "records")
     rheod.stop()
-    found = {record["destination.port"] - 20000: record.get("process.pid") for record in
-             map(json.loads, rheod.records.read_text().splitlines()) if record.get("destination.port", 0) >= 20000}
-    expect_equal(found, dict(enumerate(pids)), "pids of short-lived processes")
+    expect_owners(rheod, ("process.pid",), [(pid,) for pid in pids])
 
 
 def on_the_bus(rig, case):
@@ -253,11 +272,86 @@ def nothing_left(rig, case):
     expect_equal(list(pins.rglob("*")) if pins.exists() else [], [], "pins after the stop")
 
 
+# Processes that all have the same number, one after the other, in two units by turns, each with a name of its own.
+SAME_PID = """
+import os, socket, sys
+prctl = __import__('ctypes').CDLL(None).prctl
+for i in range(COUNT):
+    with open('/proc/sys/kernel/ns_last_pid', 'w') as last:
+        last.write(str(PID - 1))
+    pid = os.fork()
+    if pid == 0:
+        with open(GROUPS[i % 2] + '/cgroup.procs', 'w') as group:
+            group.write('0')
+        prctl(15, f'same-{i}'.encode())
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.sendto(bytes(10), (THERE, FIRST_PORT + i))
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] or pid != PID:
+        sys.exit(f'process {pid}, wanted was {PID}')
+"""
+
+
+@contextlib.contextmanager
+def pid_namespace():
+    """Children, from now on to its end, are in one of their own; its first process waits."""
+    own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    if libc.unshare(CLONE_NEWPID) != 0:
+        raise OSError(ctypes.get_errno(), "unshare the pid namespace")
+    try:
+        with subprocess.Popen(["sleep", "infinity"]) as first:
+            try:
+                yield
+            finally:
+                first.kill()  # and with it whoever is in there
+    finally:
+        if libc.setns(own, CLONE_NEWPID) != 0:
+            raise OSError(ctypes.get_errno(), "return to the pid namespace")
+        os.close(own)
+
+
+def same_pid(rig, case):
+    """Processes by the hundred have one and the same pid: each is told by its own name and unit."""
+    if not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
+        raise Skipped("the kernel has no ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
+    near, _ = hosts(rig)
+    units = ("rheo-even.service", "rheo-odd.service")
+    groups = [str(make_cgroup(rig, f"rheo-same.slice/{unit}")) for unit in units]
+    count, pid = 400, 300
+    with pid_namespace():
+        rheod = start(rig, near, case, "east")
+        script = f"COUNT, PID, GROUPS, THERE, FIRST_PORT = {count}, {pid}, {groups}, '{THERE}', {FIRST_PORT}\n{SAME_PID}"
+        near.run([PYTHON, "-c", script])
+        wait_for(lambda: rheod.records.exists() and rheod.sums().records >= count, "records")
+        rheod.stop()
+    expect_owners(rheod, ("process.pid", "process.executable.name", "systemd.unit"),
+                  [(pid, f"same-{i}", units[i % 2]) for i in range(count)])
+
+
+def without_cgroup2(rig, case):
+    """All else works, and one sentence says what is missing."""
+    near, _ = hosts(rig)
+    if not cgroup_root():
+        raise Skipped("no cgroup2 file system is mounted")
+    while folder := cgroup_root():  # of this test's own mount namespace
+        run(["umount", "-l", folder])
+        rig.at_end_of_case(lambda folder=folder: mount("cgroup2", folder))
+    rheod = start(rig, near, case, "east")
+    actor = Actor(rig, near)
+    actor.do(f"udp('{THERE}', 5008, True)", f"udp('{THERE}', 5009, False)")
+    for port in (5008, 5009):
+        record = record_of(rheod, port)
+        expect_equal((record["flow.packets.delta"], record.get("process.pid")), (1, None), "packets and owner")
+    rheod.stop()
+    expect_equal([line for line in rheod.said().splitlines() if "owners of flows" in line],
+                 ["rheod: the owners of flows stay unknown: no cgroup2 file system is mounted"], "what rheod says of owners")
+
+
 def main():
     rig = Rig(choose=True)
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
-                   "notes are gone": notes_are_gone,
-                   "short lives": short_lives, "on the bus": on_the_bus, "nothing left": nothing_left})
+                   "notes are gone": notes_are_gone, "short lives": short_lives, "same pid": same_pid,
+                   "without cgroup2": without_cgroup2, "on the bus": on_the_bus, "nothing left": nothing_left})
     rig.end()
 
 
