@@ -14,13 +14,14 @@ from debian_suite import Suite, Unavailable, run  # noqa: E402
 
 FLAVOUR = "cloud-amd64"  # the smallest of Debian's images with BTF, TCX and the tunnels' modules
 
-# A kernel's name here, the suites that may have it, and the hook that rheod must choose on it.
-Kernel = collections.namedtuple("Kernel", "name suites hook")
+# A kernel's name here, the suites that may have it, and the hook that rheod must choose on it, whether
+# its programs can follow who accepts (they count with what Linux 5.12 has).
+Kernel = collections.namedtuple("Kernel", "name suites hook follows_accept")
 KERNELS = (
-    Kernel("5.10", ("bullseye", "bullseye-security"), "clsact"),
-    Kernel("6.1", ("bookworm", "bookworm-security"), "clsact"),
-    Kernel("6.12", ("bookworm-backports",), "tcx"),
-    Kernel("7", ("trixie-backports",), "tcx"),
+    Kernel("5.10", ("bullseye", "bullseye-security"), "clsact", False),
+    Kernel("6.1", ("bookworm", "bookworm-security"), "clsact", True),
+    Kernel("6.12", ("bookworm-backports",), "tcx", True),
+    Kernel("7", ("trixie-backports",), "tcx", True),
 )
 
 # An unpacked kernel: its image, its folder under lib/modules, its version.

@@ -7,6 +7,7 @@ mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /out
 mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 while read -r module; do
 	insmod "/modules/$module.ko" || echo "insmod $module: exit $?"
 done </modules/order

@@ -5,7 +5,7 @@
 ip() { /sbin/ip "$@"; } # the shell prefers its own
 tc() { /sbin/tc "$@"; }
 
-. /payload/cases # cases="conservation …" packets=N flows=N
+. /payload/cases # cases="conservation …" packets=N flows=N connections=N
 
 # Interfaces must not speak of their own accord.
 quiet_up() { # INTERFACE [ip options]
@@ -259,6 +259,22 @@ sctp() {
 	wait $collector
 	echo $? >"$folder/collector"
 	ip link delete dev east
+}
+
+# Connections on loopback between short-lived clients and servers of three kinds, each in a cgroup of its own.
+owners() {
+	ip link set dev lo up
+	for group in user.slice/clients.scope system.slice/servers.service; do
+		mkdir -p "/sys/fs/cgroup/$group"
+	done
+	start owners || return
+	port=7001
+	for kind in prefork forking reuseport; do
+		socket_pairs $kind $port "$connections" /sys/fs/cgroup/user.slice/clients.scope \
+			/sys/fs/cgroup/system.slice/servers.service >"$folder/pairs.$port" || echo "owners: $kind: exit $?"
+		port=$((port + 1))
+	done
+	stop
 }
 
 for case in $cases; do

@@ -5,7 +5,8 @@
 On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
 also when rheod is killed in between, or dies while it takes over and is then detached by hand; links without a
 link-layer header are metered by their inner packets; IPFIX over SCTP has everything; what passes a VLAN on a bond is
-reported once, or once for each with deduplicate = "none".
+reported once, or once for each with deduplicate = "none"; and both owners of connections on loopback are told, and
+no wrong one, as far as docs/kernels.md says that the kernel allows it.
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -28,6 +29,7 @@ import sum_records  # noqa: E402
 
 import debian_kernels  # noqa: E402
 import guest  # noqa: E402
+from owners_ledger import KERNEL_TABLE, expect_owners, row_of  # noqa: E402
 
 GUEST_SECONDS = 240  # one kernel, all cases
 ALL_SECONDS = 700  # all guests together
@@ -37,8 +39,8 @@ PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
 LINKS = {"links": {1: "ipip", 2: "gre", 3: "sit", 4: "wireguard"}, "gre_to_many": {5: "gre to many"}}
 STACK = ("north", "bond7", "bond7.5")  # a packet passes all of them
-INCLUDE = {"under_wireguard": ("link4", "east"), "vlan_on_bond": STACK, "vlan_on_bond_none": STACK}
-OURS = ("rheod", "packet_source", "unit_ipfix_transport_stream", "sctp_collector")
+INCLUDE = {"owners": ("lo",), "under_wireguard": ("link4", "east"), "vlan_on_bond": STACK, "vlan_on_bond_none": STACK}
+OURS = ("rheod", "packet_source", "unit_ipfix_transport_stream", "sctp_collector", "socket_pairs")
 NEEDED = ("qemu-system-x86_64", "busybox", "depmod", "dpkg", "ip")
 
 CONFIG = """[daemon]
@@ -213,12 +215,22 @@ def judge_sctp(files, kernel):
     expect_equal(len(found["sessions"]), 1, "transport sessions")
 
 
+def judge_owners(files, kernel):
+    """And the page about kernels says what was seen."""
+    files.counters()
+    said = files.said()[0]
+    expect_equal("of who accepts" not in said, kernel.follows_accept, f"whether accept is followed, of a rheod that says: {said[:600]}")
+    expect_owners(files.folder, kernel.follows_accept)
+    row = row_of(kernel, said)
+    expect(row in KERNEL_TABLE.read_text().splitlines(), f"{KERNEL_TABLE.name} is to have the line {row}")
+
+
 CASES = {"conservation": judge_conservation, "restart": judge_restart, "left_behind": judge_left_behind, "links": judge_links,
          "gre_to_many": judge_links, "sctp": judge_sctp, "under_wireguard": judge_under_wireguard,
-         "vlan_on_bond": judge_stack, "vlan_on_bond_none": judge_stack}
+         "vlan_on_bond": judge_stack, "vlan_on_bond_none": judge_stack, "owners": judge_owners}
 
 
-SHORT = ("conservation", "sctp", "vlan_on_bond")
+SHORT = ("conservation", "sctp", "vlan_on_bond", "owners")
 
 
 class Reports:
@@ -241,9 +253,10 @@ def programs(build):
     return found
 
 
-def payload(cases, packets):
+def payload(cases, arguments):
+    numbers = f"packets={arguments.packets} flows={FLOWS} connections={arguments.connections}"
     files = {"script.sh": (pathlib.Path(__file__).parent / "guest_script.sh").read_bytes(),
-             "cases": f'cases="{" ".join(cases)}" packets={packets} flows={FLOWS}\n'.encode()}
+             "cases": f'cases="{" ".join(cases)}" {numbers}\n'.encode()}
     for case in cases:
         include = [f"link{number}" for number in LINKS[case]] if case in LINKS else INCLUDE.get(case, ["east"])
         deduplicate = "none" if case.endswith("none") else "first-interface"
@@ -279,7 +292,7 @@ def try_kernel(kernel, arguments, reports):
     seconds = min(GUEST_SECONDS, arguments.seconds_left)
     try:
         expect(seconds > 10, f"the kernels before it took {ALL_SECONDS} s")
-        archive = guest.make_archive(unpacked, programs(arguments.build), payload(cases, arguments.packets))
+        archive = guest.make_archive(unpacked, programs(arguments.build), payload(cases, arguments))
         ended = guest.boot(unpacked, archive, folder, arguments.cpus, seconds)
     except AssertionError as error:
         arguments.seconds_left -= time.monotonic() - started
@@ -307,6 +320,7 @@ def main():
     parser.add_argument("--only", choices=[kernel.name for kernel in debian_kernels.KERNELS], metavar="KERNEL")
     parser.add_argument("--cpus", type=int, default=2, help="of the guest (default 2)")
     parser.add_argument("--packets", type=int, default=30_000, help="in each direction (default 30000)")
+    parser.add_argument("--connections", type=int, default=300, help="to each kind of server (default 300)")
     arguments = parser.parse_args()
     arguments.build = arguments.build.resolve()
     arguments.seconds_left = ALL_SECONDS
