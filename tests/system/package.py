@@ -247,11 +247,25 @@ def reboots(host, _):
     host.run("rheoctl drain")
 
 
+def owners(host, _):
+    """Whose a flow is, from within the service's sandbox. Not of which unit: in the kernel's tree of control groups a
+    container's begin below its own."""
+    host.run("ip addr add 10.9.3.1/24 dev east && ip neigh add 10.9.3.2 lladdr 02:00:00:00:00:02 dev east && "
+             "systemd-run -q --wait --uid=ann bash -c 'echo hello > /dev/udp/10.9.3.2/4444'")
+
+    def record():
+        found = host.run(f"grep '\"destination.port\":4444,.*}}$' {RECORDS} 2>/dev/null", check=False).splitlines()
+        return json.loads(found[0]) if found else {}
+    wait_for(record, "record of what a service has sent")
+    wanted = {"process.executable.name": "bash", "process.owner": "ann"}
+    expect_equal({key: record().get(key) for key in wanted}, wanted, "owner of the flow")
+
+
 CASES = {"installs": installs, "smoke": smoke, "meters by default": meters_by_default, "exports": exports, "reloads": reloads,
          "restarts": restarts, "recovers": recovers, "upgrades": upgrades, "downgrades": downgrades,
          "changes schema": changes_schema, "changes schema when killed": changes_schema_when_killed,
-         "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "removes": removes, "purges": purges,
-         "purges clsact": purges_clsact, "purges namespaces": purges_namespaces}
+         "ordinary user": ordinary_user, "sandbox": sandbox, "reboots": reboots, "owners": owners, "removes": removes,
+         "purges": purges, "purges clsact": purges_clsact, "purges namespaces": purges_namespaces}
 
 
 def newest(folder):
