@@ -51,6 +51,7 @@ Made make(const IpfixExportConfig& config, const ExporterSpec& spec, const Expor
   auto options = ipfix_options(config, spec.community_id_seed, sources.links, sources.metering);
   if (!options) return forward(std::move(options));
   options->encoder.classes = sources.classes;
+  options->encoder.owners = sources.owners;
   return IpfixExporter::create(*options);
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/ipfix/element_values.h"
 
+#include <string_view>
 #include <utility>
 
+#include "daemon/base/utf8.h"
 #include "daemon/model/link.h"
 
 namespace rheo {
@@ -28,6 +30,23 @@ std::uint8_t host_direction(const FlowView& v) {
   if (v.classes == nullptr || link_netns(v.record.link) != 0) return 0;
   return static_cast<std::uint8_t>(
       std::to_underlying(v.classes->direction(v.record.source, v.record.destination)) + 1);
+}
+
+const Owner* source_owner(const FlowView& v) { return v.turned ? v.destination_owner : v.source_owner; }
+const Owner* destination_owner(const FlowView& v) { return v.turned ? v.source_owner : v.destination_owner; }
+
+std::uint32_t process_id(const Owner* owner) { return owner == nullptr ? 0 : owner->pid; }
+
+std::string cut_utf8(const std::string& text, std::size_t octets) {
+  std::string valid = valid_utf8(text.substr(0, octets + 3));  // with all of the last character
+  std::size_t end = 0;
+  while (end < valid.size()) {
+    const std::size_t length = utf8_length(std::string_view(valid).substr(end));
+    if (end + length > octets) break;
+    end += length;
+  }
+  valid.resize(end);
+  return valid;
 }
 
 }  // namespace rheo

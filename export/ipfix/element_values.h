@@ -2,9 +2,14 @@
 // Values of information elements that are of the two ends of a flow. Pure, any thread.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "daemon/model/flow_record.h"
+#include "daemon/model/owner.h"
 #include "export/ipfix/elements.h"
 
 namespace rheo {
@@ -24,5 +29,31 @@ std::uint8_t listed(const FlowView& v, const Address& address);
 /// One more than HostDirection's number, whichever direction of the flow is told; 0: not known, as in network
 /// namespaces other than rheod's own.
 std::uint8_t host_direction(const FlowView& v);
+
+/// Whose the socket of the source or destination told is; null: not known.
+const Owner* source_owner(const FlowView& v);
+const Owner* destination_owner(const FlowView& v);
+
+/// 0: not known.
+std::uint32_t process_id(const Owner* owner);
+
+/// As much valid UTF-8 as there is room for.
+std::string cut_utf8(const std::string& text, std::size_t octets);
+
+/// Filled up with zeros; of an unknown owner nothing but these.
+template <std::size_t Octets>
+std::array<char, Octets> owner_text(const Owner* owner, std::string Owner::* text) {
+  std::array<char, Octets> value{};
+  if (owner != nullptr && !(owner->*text).empty())
+    std::ranges::copy(cut_utf8(owner->*text, Octets), value.begin());
+  return value;
+}
+
+/// The unit of the user's own systemd, where there is one, else the system's.
+template <std::size_t Octets>
+std::array<char, Octets> owner_unit(const Owner* owner) {
+  const bool of_user = owner != nullptr && !owner->user_unit.empty();
+  return owner_text<Octets>(owner, of_user ? &Owner::user_unit : &Owner::unit);
+}
 
 }  // namespace rheo

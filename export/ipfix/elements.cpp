@@ -119,6 +119,7 @@ constexpr auto kBeside = IpfixReverse::beside;
 constexpr auto kCompact = IpfixSet::compact;
 constexpr auto kStandard = IpfixSet::standard;
 constexpr auto kFull = IpfixSet::full;
+constexpr auto kAdded = IpfixSet::added;
 constexpr auto kOptions = IpfixSet::options_only;
 constexpr bool kIana = false;
 constexpr bool kOwn = true;
@@ -290,6 +291,43 @@ constexpr std::array kElements = std::to_array<IpfixElement>({
      from<[](View v) { return listed(v, source(v)); }>, "1 black, 2 white: the list that it is on; else 0"},
     {"rheoDestinationAbnormal", 28, kOwn, unsigned8, identifier, Units::none, kNever, anywhere, kFull,
      from<[](View v) { return listed(v, destination(v)); }>, "1 black, 2 white: the list that it is on; else 0"},
+    // Whose the sockets are
+    {"rheoSourceProcessId", 29, kOwn, unsigned32, identifier, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return process_id(source_owner(v)); }>,
+     "the process whose socket the source's is, its number in rheod's pid namespace; 0: not known"},
+    {"rheoDestinationProcessId", 30, kOwn, unsigned32, identifier, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return process_id(destination_owner(v)); }>,
+     "the process whose socket the destination's is, its number in rheod's pid namespace; 0: not known"},
+    {"rheoSourceProcessName", 31, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<16>(source_owner(v), &Owner::name); }>,
+     "its name"},
+    {"rheoDestinationProcessName", 33, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<16>(destination_owner(v), &Owner::name); }>,
+     "likewise"},
+    {"rheoSourceExecutable", 34, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<64>(source_owner(v), &Owner::executable); }>,
+     "the path of the file that it runs, the first 64 octets"},
+    {"rheoDestinationExecutable", 35, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<64>(destination_owner(v), &Owner::executable); }>,
+     "likewise"},
+    {"rheoSourceUser", 36, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<32>(source_owner(v), &Owner::user); }>,
+     "its user: the name, or the number"},
+    {"rheoDestinationUser", 37, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<32>(destination_owner(v), &Owner::user); }>,
+     "likewise"},
+    {"rheoSourceUnit", 38, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_unit<64>(source_owner(v)); }>,
+     "its systemd unit; of a process of a user's own systemd, that one's"},
+    {"rheoDestinationUnit", 39, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_unit<64>(destination_owner(v)); }>,
+     "likewise"},
+    {"rheoSourceContainerId", 40, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<64>(source_owner(v), &Owner::container_id); }>,
+     "its container: 64 hexadecimal digits, or the name of an LXC or nspawn one"},
+    {"rheoDestinationContainerId", 41, kOwn, string, none, Units::none, kNever, anywhere, kAdded,
+     from<[](View v) { return owner_text<64>(destination_owner(v), &Owner::container_id); }>,
+     "likewise"},
     // Only in options
     {"rheoLossReason", 1, kOwn, string, none, Units::none, kNever, nullptr, kOptions, octets(32),
      "why packets are in no record, the names of rheod(8)"},

@@ -14,6 +14,7 @@
 #include "daemon/base/result.h"
 #include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
+#include "daemon/model/owner.h"
 #include "export/ipfix/encoder.h"
 
 namespace rheo {
@@ -74,6 +75,8 @@ struct FlowView {
   bool turned = false;  // source and destination change places: the second record of IpfixBiflow::split
   std::uint16_t community_id_seed = 0;
   const AddressClasses* classes = nullptr;  // null: not known
+  const Owner* source_owner = nullptr;      // of the initiator's socket; null: not known
+  const Owner* destination_owner = nullptr;
 };
 
 /// Where an element's value is from. `put` writes exactly `length` octets in network order.
@@ -86,8 +89,8 @@ struct IpfixSource {
 /// counter for its forward one, so these come before it and the last one met is right.
 enum class IpfixReverse : std::uint8_t { never, in_front, beside };
 
-/// The smallest profile that has the element.
-enum class IpfixSet : std::uint8_t { compact, standard, full, options_only };
+/// The smallest profile that has the element; an added one stands in records only where the settings name it.
+enum class IpfixSet : std::uint8_t { compact, standard, full, added, options_only };
 
 struct IpfixElement {
   std::string_view name;  // ends with a zero

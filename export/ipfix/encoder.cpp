@@ -83,12 +83,19 @@ std::size_t data_records_of(const FlowRecord& record, IpfixBiflow biflow) {
   return biflow == IpfixBiflow::split && both ? 2 : 1;
 }
 
+/// Those that are of owners are in no profile.
+bool has_owners(std::span<const IpfixElement* const> elements) {
+  return std::ranges::any_of(elements,
+                             [](const IpfixElement* element) { return element->set == IpfixSet::added; });
+}
+
 class Encoder final : public IpfixEncoder {
  public:
   Encoder(const IpfixEncoderOptions& options, std::vector<const IpfixElement*> elements,
           RecordLayouts layouts)
       : options_(options),
         elements_(std::move(elements)),
+        tells_owners_(options.owners != nullptr && has_owners(elements_)),
         layouts_(std::move(layouts)),
         writer_({.observation_domain = options.observation_domain,
                  .pen = options.pen,
@@ -121,6 +128,7 @@ class Encoder final : public IpfixEncoder {
 
   const IpfixEncoderOptions options_;
   const std::vector<const IpfixElement*> elements_;
+  const bool tells_owners_;
   const RecordLayouts layouts_;
   MessageWriter writer_;
   std::vector<std::byte> scratch_ = std::vector<std::byte>(kLargestMessage);
@@ -279,18 +287,27 @@ Result<std::uint32_t> Encoder::write_message(std::span<const FlowRecord> records
 }
 
 Status Encoder::write_record(const FlowRecord& record, const RecordLayout& layout, bool turned) {
+  const auto owner_of = [this](std::uint32_t number) {
+    return tells_owners_ ? options_.owners->find(number) : nullptr;
+  };
+  const std::shared_ptr<const Owner> source = owner_of(record.source_owner);
+  const std::shared_ptr<const Owner> destination = owner_of(record.destination_owner);
   const FlowView to_destination{.record = record,
                                 .counted = record.forward,
                                 .opposite = record.reverse,
                                 .turned = turned,
                                 .community_id_seed = options_.community_id_seed,
-                                .classes = classes_.get()};
+                                .classes = classes_.get(),
+                                .source_owner = source.get(),
+                                .destination_owner = destination.get()};
   const FlowView to_source{.record = record,
                            .counted = record.reverse,
                            .opposite = record.forward,
                            .turned = turned,
                            .community_id_seed = options_.community_id_seed,
-                           .classes = classes_.get()};
+                           .classes = classes_.get(),
+                           .source_owner = source.get(),
+                           .destination_owner = destination.get()};
   std::byte* at = scratch_.data();
   for (const Step& step : layout.steps) {
     step.put(at, step.reverse != turned ? to_source : to_destination);

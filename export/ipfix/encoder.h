@@ -18,6 +18,7 @@
 #include "daemon/model/address_classes.h"
 #include "daemon/model/flow_record.h"
 #include "daemon/model/link.h"
+#include "daemon/model/owner.h"
 
 namespace rheo {
 
@@ -43,6 +44,7 @@ struct IpfixEncoderOptions {
   std::uint32_t sample_one_in = 1;  // packets; announced, never multiplied into a counter
   const Snapshot<LinkTable>& links;
   const Snapshot<AddressClasses>* classes = nullptr;  // null: not known
+  Owners* owners = nullptr;                           // of sockets; null: nobody knows them
 };
 
 /// A reason for which packets are in no record, and how many.

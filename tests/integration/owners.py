@@ -7,6 +7,8 @@ import ctypes
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 
 from bus import Bus, answer, named, wait_for
@@ -14,6 +16,8 @@ from rig import Rig, Skipped, expect, expect_equal, mount, run, wait_until
 
 FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
 HERE, THERE = "10.9.0.1", "10.9.0.2"
+# A run's own: no namespace hides cgroups from a run beside it.
+SLICE, UNIT = f"rheotest{os.getpid()}.slice", f"rheo-owners-{os.getpid()}.service"
 PYTHON = "/usr/bin/python3"
 FIRST_PORT = 20000  # of those that one case sends to one after the other, below those that the kernel gives to senders
 CLONE_NEWPID = 0x20000000
@@ -52,7 +56,7 @@ for line in sys.stdin:
 
 
 # What of the two flows on the bus a filter finds.
-FILTERS = (("unit rheo-owners.service", [5008]), ("src unit rheo-owners", [5008]), ("dst unit rheo-owners", []),
+FILTERS = ((f"unit {UNIT}", [5008]), (f"src unit {UNIT.removesuffix('.service')}", [5008]), (f"dst unit {UNIT}", []),
            ("user www-data", [5009]), ("src uid 33", [5009]), ("uid 0", [5008]), ("pid {pid}", [5008]),
            ("process {python}", [5008, 5009]), ("not process python", [5008, 5009]), ("container 0", []))
 
@@ -95,9 +99,14 @@ def make_cgroup(rig, path):
     made = [part for part in (folder, *folder.parents) if part != root and root in part.parents and not part.exists()]
     folder.mkdir(parents=True, exist_ok=True)
 
+    def gone(part):
+        with contextlib.suppress(OSError):  # a process that has just ended is still in it
+            part.rmdir()
+        return not part.exists()
+
     def remove():
         for part in made:
-            part.rmdir()
+            wait_until(lambda part=part: gone(part), f"{part} is removed")
     rig.at_end_of_case(remove)
     return folder
 
@@ -152,11 +161,11 @@ def expect_owner(record, actor, prefix="", **more):
 def one_end(rig, case):
     near, _ = hosts(rig)
     rheod = start(rig, near, case, "east")
-    group = make_cgroup(rig, "rheo-test.slice/rheo-owners.service")
+    group = make_cgroup(rig, f"{SLICE}/{UNIT}")
     service, other = Actor(rig, near, group), Actor(rig, near)
     service.do(f"udp('{THERE}', 5001, True)", f"udp('{THERE}', 5002, False)")
     other.do(f"udp('{THERE}', 5003, False)", "setuid(33)", f"udp('{THERE}', 5004, False)")
-    unit = {"systemd.unit": "rheo-owners.service", "systemd.slice": "rheo-test.slice"}
+    unit = {"systemd.unit": UNIT, "systemd.slice": SLICE}
     expect_owner(record_of(rheod, 5001), service, **unit)
     expect_owner(record_of(rheod, 5002), service, **unit)
     expect("systemd.unit" not in record_of(rheod, 5003) or "rheo" not in record_of(rheod, 5003)["systemd.unit"], "a unit")
@@ -230,13 +239,34 @@ def short_lives(rig, case):
     expect_owners(rheod, ("process.pid",), [(pid,) for pid in pids])
 
 
+def in_ipfix(rig, case):
+    """As ipfixDump of libfixbuf reads it, which joins no options to records."""
+    if not shutil.which("ipfixDump"):
+        raise Skipped("ipfixDump is not installed")
+    near, _ = hosts(rig)
+    names = [f"rheoSource{what}" for what in ("ProcessId", "ProcessName", "Executable", "User", "Unit", "ContainerId")]
+    file = rig.case_folder(case) / "owners.ipfix"
+    rheod = rig.rheod(near, case, interfaces={"include": ["east"]}, flow=FAST, datapath={"drain_interval": "50ms"},
+                      **{"export.ipfix.test": {"endpoint": f"file:{file}", "elements_add": [*names, "rheoDestinationUser"]}})
+    rheod.start()
+    actor = Actor(rig, near, make_cgroup(rig, f"{SLICE}/{UNIT}"))
+    actor.do(f"udp('{THERE}', 5010, True)")
+    expect_owner(record_of(rheod, 5010), actor)
+    rheod.stop()
+    text = run(["ipfixDump", "--rfc5610", "-d", "-i", file], timeout=60)
+    flow = next(part for part in text.split("--- data record ")[1:] if re.search(r"destinationTransportPort : 5010$", part, re.M))
+    told = dict(re.findall(r"(rheo(?:Source|Destination)\w+) : (?:\(len: \d+\) )?(.*?)\0*$", flow, re.M))
+    wanted = [str(actor.pid), pathlib.Path(PYTHON).name, os.path.realpath(PYTHON), "root", UNIT, "", ""]
+    expect_equal([told.get(name) for name in (*names, "rheoDestinationUser")], wanted, f"the owner in IPFIX: {flow}")
+
+
 def on_the_bus(rig, case):
     """ListFlows and rheoctl tell of owners, and find flows by them."""
     Bus(rig, case).start()
     near, _ = hosts(rig)
     rheod = rig.rheod(near, f"{case} rheod", interfaces={"include": ["east"]}).start()
     wait_for(named, "rheod on the bus")
-    service, user = Actor(rig, near, make_cgroup(rig, "rheo-test.slice/rheo-owners.service")), Actor(rig, near)
+    service, user = Actor(rig, near, make_cgroup(rig, f"{SLICE}/{UNIT}")), Actor(rig, near)
     service.do(f"udp('{THERE}', 5008, True)")
     user.do("setuid(33)", f"udp('{THERE}', 5009, False)")
 
@@ -247,7 +277,7 @@ def on_the_bus(rig, case):
     wait_for(lambda: listed(5008) and listed(5009), "both flows")
     wanted = {"ProcessPid": service.pid, "ProcessExecutableName": pathlib.Path(PYTHON).name,
               "ProcessExecutablePath": os.path.realpath(PYTHON), "ProcessOwner": "root",
-              "SystemdUnit": "rheo-owners.service", "SystemdSlice": "rheo-test.slice"}
+              "SystemdUnit": UNIT, "SystemdSlice": SLICE}
     expect_equal({key: listed(5008).get(f"Source{key}") for key in wanted}, wanted, "owner on the bus")
     expect_equal([key for key in listed(5008) if key.startswith(("DestinationP", "DestinationS", "DestinationCo"))
                   and key != "DestinationPort"], [], "what is known of the other end")
@@ -259,7 +289,7 @@ def on_the_bus(rig, case):
     shown = subprocess.run([Rig.programs / "rheoctl", "flows", "dst", "port", "5008"], capture_output=True, text=True,
                            timeout=60, check=True).stdout.splitlines()
     expect("INITIATED BY" in shown[0] and "ANSWERED BY" not in shown[0], f"titles: {shown[0]}")
-    expect(" rheo-owners.service " in shown[1], f"the flow: {shown[1]}")
+    expect(f" {UNIT} " in shown[1], f"the flow: {shown[1]}")
     rheod.stop()
 
 
@@ -351,7 +381,8 @@ def main():
     rig = Rig(choose=True)
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
                    "notes are gone": notes_are_gone, "short lives": short_lives, "same pid": same_pid,
-                   "without cgroup2": without_cgroup2, "on the bus": on_the_bus, "nothing left": nothing_left})
+                   "without cgroup2": without_cgroup2, "on the bus": on_the_bus, "in IPFIX": in_ipfix,
+                   "nothing left": nothing_left})
     rig.end()
 
 
