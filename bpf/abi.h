@@ -285,6 +285,7 @@ static inline __u32 owner_place(__u32 number)
 
 /* Constants of the programs that note owners. */
 struct owner_settings {
+	__u64 cgroup_root;    /* inode number of the cgroup that rheod sees as the root */
 	__u32 pid_namespace;  /* inode number of rheod's */
 	__u32 follows_accept; /* 1: there is a program that does */
 };

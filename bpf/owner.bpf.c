@@ -165,17 +165,19 @@ int owner_listens(struct bpf_sock_ops *call)
 	return 1;
 }
 
-/* Who accepts: where the kernel lets its functions be followed. */
+/* Who accepts: where the kernel lets its functions be followed. The service manager does it for
+ * those whom it starts. */
 SEC("fexit/inet_accept")
 int BPF_PROG(owner_accepts, struct socket *listening, struct socket *accepted)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct sock *sk = accepted->sk;
 
 	(void)ctx;
 	(void)listening;
 	if (sk)
 		note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
-		     number_of((void *)bpf_get_current_task(), 1));
+		     is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 1));
 	return 0;
 }
 

@@ -186,6 +186,7 @@ OWNER_INLINE int add_part(struct owner_path *path, const void *name)
 	return 1;
 }
 
+/* In a container the path begins at the container's root, as rheod sees it. */
 OWNER_INLINE void describe_cgroup(struct owner_path *path, struct task_struct *leader)
 {
 	struct kernfs_node *node = BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn);
@@ -196,7 +197,7 @@ OWNER_INLINE void describe_cgroup(struct owner_path *path, struct task_struct *l
 	path->complete = 0;
 	for (depth = 0; depth < MAX_PATH_DEPTH; depth++) {
 		parent = parent_of(node);
-		if (!parent) {
+		if (!parent || BPF_CORE_READ(node, id) == owner_settings.cgroup_root) {
 			path->complete = 1;
 			return;
 		}

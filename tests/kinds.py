@@ -223,7 +223,7 @@ class Kinds:
                 return [Outcome("failed", preset, problem)]
         build = ["--build", TOP / "build" / "dev"]
         seconds = SYSTEM_SECONDS * (10 if self.arguments.long else 1)
-        return [outcome for name in ("service", "package", "rpm", "kernels")
+        return [outcome for name in ("service", "owners_truth", "package", "rpm", "kernels")
                 for outcome in self._script(TOP / "tests" / "system" / f"{name}.py",
                                             build + (LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]), seconds)]
 

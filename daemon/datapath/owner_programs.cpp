@@ -58,6 +58,11 @@ std::uint32_t own_pid_namespace() {
   return ::stat("/proc/self/ns/pid", &status) == 0 ? static_cast<std::uint32_t>(status.st_ino) : 0;
 }
 
+std::uint64_t inode_of(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
 /// The directory at which the second version of cgroups is mounted.
 Result<UniqueFd> open_root_cgroup() {
   FILE* const mounts = ::setmntent("/proc/self/mounts", "re");
@@ -184,7 +189,8 @@ Status OwnerPrograms::Loader::keep_maps(const Skeleton& skeleton) {
 Result<std::pair<Skeleton, int>> OwnerPrograms::Loader::load(const char* name) {
   Skeleton skeleton(owner_bpf__open());
   if (!skeleton) return bpf_error("open the BPF object of owners", errno);
-  skeleton->rodata->owner_settings = {.pid_namespace = own_pid_namespace(),
+  skeleton->rodata->owner_settings = {.cgroup_root = inode_of(cgroup_),
+                                      .pid_namespace = own_pid_namespace(),
                                       .follows_accept = follows_accept_};
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj)
