@@ -12,103 +12,20 @@ import shutil
 import subprocess
 
 from bus import Bus, answer, named, wait_for
+from owner_actor import PYTHON, Actor, cgroup_root, make_cgroup
 from rig import Rig, Skipped, expect, expect_equal, mount, run, wait_until
 
 FAST = {"udp_timeout": "1s", "tcp_fin_timeout": "1s", "tcp_timeout": "2s"}
 HERE, THERE = "10.9.0.1", "10.9.0.2"
 # A run's own: no namespace hides cgroups from a run beside it.
 SLICE, UNIT = f"rheotest{os.getpid()}.slice", f"rheo-owners-{os.getpid()}.service"
-PYTHON = "/usr/bin/python3"
 FIRST_PORT = 20000  # of those that one case sends to one after the other, below those that the kernel gives to senders
 CLONE_NEWPID = 0x20000000
 libc = ctypes.CDLL(None, use_errno=True)
-
-# A program with a socket: prints its pid when it is ready, then does what its standard input says, line by line.
-ACTOR = """
-import os, socket, sys
-kept = []
-def udp(address, port, connected):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    if connected:
-        s.connect((address, port)); s.send(bytes(10))
-    else:
-        s.sendto(bytes(10), (address, port))
-    kept.append(s)
-def again():
-    try:
-        kept[-1].send(bytes(10))
-    except ConnectionRefusedError:
-        kept[-1].send(bytes(10))  # the last one was refused
-def listen(port):
-    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("127.0.0.1", port)); s.listen(16); kept.append(s)
-def accept():
-    kept.append(kept[0].accept()[0])
-def connect(port):
-    s = socket.create_connection(("127.0.0.1", port)); s.sendall(b"x"); kept.append(s)
-def setuid(uid):
-    os.setuid(uid)
-print(os.getpid(), flush=True)
-for line in sys.stdin:
-    exec(line)
-    print("done", flush=True)
-"""
-
-
 # What of the two flows on the bus a filter finds.
 FILTERS = ((f"unit {UNIT}", [5008]), (f"src unit {UNIT.removesuffix('.service')}", [5008]), (f"dst unit {UNIT}", []),
            ("user www-data", [5009]), ("src uid 33", [5009]), ("uid 0", [5008]), ("pid {pid}", [5008]),
            ("process {python}", [5008, 5009]), ("not process python", [5008, 5009]), ("container 0", []))
-
-
-class Actor:
-    """A process in a network namespace, and in a cgroup where one is given."""
-
-    def __init__(self, rig, namespace, cgroup=None):
-        enter = (lambda: (cgroup / "cgroup.procs").write_text(str(os.getpid()))) if cgroup else None
-        self.process = namespace.start([PYTHON, "-c", ACTOR], before_exec=enter, stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, text=True)
-        rig.at_end_of_case(self.end)
-        self.pid = int(self.process.stdout.readline())
-
-    def do(self, *lines):
-        for line in lines:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-            expect_equal(self.process.stdout.readline(), "done\n", f"answer to {line}")
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def cgroup_root():
-    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
-        _, folder, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return pathlib.Path(folder)
-    return None
-
-
-def make_cgroup(rig, path):
-    """Below the root; removed with the case."""
-    root = cgroup_root()
-    if not root:
-        raise Skipped("no cgroup2 file system is mounted")
-    folder = root / path
-    made = [part for part in (folder, *folder.parents) if part != root and root in part.parents and not part.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def gone(part):
-        with contextlib.suppress(OSError):  # a process that has just ended is still in it
-            part.rmdir()
-        return not part.exists()
-
-    def remove():
-        for part in made:
-            wait_until(lambda part=part: gone(part), f"{part} is removed")
-    rig.at_end_of_case(remove)
-    return folder
 
 
 def hosts(rig):
@@ -306,19 +223,23 @@ def nothing_left(rig, case):
 SAME_PID = """
 import os, socket, sys
 prctl = __import__('ctypes').CDLL(None).prctl
-for i in range(COUNT):
+def send_as(i):
     with open('/proc/sys/kernel/ns_last_pid', 'w') as last:
         last.write(str(PID - 1))
     pid = os.fork()
     if pid == 0:
+        if os.getpid() != PID:  # a thread of rheod's was quicker
+            os._exit(1)
         with open(GROUPS[i % 2] + '/cgroup.procs', 'w') as group:
             group.write('0')
         prctl(15, f'same-{i}'.encode())
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.sendto(bytes(10), (THERE, FIRST_PORT + i))
         os._exit(0)
-    if os.waitpid(pid, 0)[1] or pid != PID:
-        sys.exit(f'process {pid}, wanted was {PID}')
+    return os.waitpid(pid, 0)[1] == 0
+for i in range(COUNT):
+    if not any(send_as(i) for _ in range(100)):
+        sys.exit(f'no process has the number {PID}')
 """
 
 
@@ -340,13 +261,55 @@ def pid_namespace():
         os.close(own)
 
 
+def passed_on(rig, case):
+    """Sockets that another process made: whose they are says rheo-flow(5)."""
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    maker, sender = Actor(rig, near), Actor(rig, near)
+    sender.do("open_box()")
+    maker.do("make(socket.AF_INET, 5010)", "give()")
+    sender.do("take()", "kept.pop().send(bytes(10))")
+    maker.do("make(socket.AF_INET)", "give()")
+    sender.do("take()", f"kept.pop().sendto(bytes(10), ('{THERE}', 5011))")
+    expect_owner(record_of(rheod, 5010), maker)
+    expect_owner(record_of(rheod, 5011), sender)
+    rheod.stop()
+
+
+def mapped_addresses(rig, case):
+    """IPv4 through sockets of IPv6."""
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    near.set_kernel("ipv6/conf/all/disable_ipv6", 0)
+    actor = Actor(rig, near)
+    actor.do("make(socket.AF_INET6)", f"kept[-1].sendto(bytes(10), ('::ffff:{THERE}', 5012))",
+             "make(socket.AF_INET6)", f"kept[-1].connect(('::ffff:{THERE}', 5013))", "kept[-1].send(bytes(10))")
+    for port in (5012, 5013):
+        expect_owner(record_of(rheod, port), actor)
+    rheod.stop()
+
+
+def containers(rig, case):
+    """By the cgroups that runtimes make."""
+    near, _ = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    ports = {"docker": 5014, "podman": 5015}
+    paths = {"docker": SLICE + "/docker-{}.scope", "podman": SLICE + "/libpod-{}.scope/container"}
+    for runtime, port in ports.items():
+        number = os.urandom(32).hex()
+        actor = Actor(rig, near, make_cgroup(rig, paths[runtime].format(number)))
+        actor.do(f"udp('{THERE}', {port}, True)")
+        expect_owner(record_of(rheod, port), actor, **{"container.id": number, "container.runtime": runtime})
+    rheod.stop()
+
+
 def same_pid(rig, case):
     """Processes by the hundred have one and the same pid: each is told by its own name and unit."""
     if not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
         raise Skipped("the kernel has no ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
     near, _ = hosts(rig)
     units = ("rheo-even.service", "rheo-odd.service")
-    groups = [str(make_cgroup(rig, f"rheo-same.slice/{unit}")) for unit in units]
+    groups = [str(make_cgroup(rig, f"{SLICE}/{unit}")) for unit in units]
     count, pid = 400, 300
     with pid_namespace():
         rheod = start(rig, near, case, "east")
@@ -381,6 +344,7 @@ def main():
     rig = Rig(choose=True)
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
                    "notes are gone": notes_are_gone, "short lives": short_lives, "same pid": same_pid,
+                   "passed on": passed_on, "mapped addresses": mapped_addresses, "containers": containers,
                    "without cgroup2": without_cgroup2, "on the bus": on_the_bus, "in IPFIX": in_ipfix,
                    "nothing left": nothing_left})
     rig.end()
