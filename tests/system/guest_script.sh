@@ -268,9 +268,12 @@ owners() {
 		mkdir -p "/sys/fs/cgroup/$group"
 	done
 	start owners || return
+	ln /sbin/socket_pairs /sbin/systemd # by its name a service manager, which accepts for others
 	port=7001
-	for kind in prefork forking reuseport; do
-		socket_pairs $kind $port "$connections" /sys/fs/cgroup/user.slice/clients.scope \
+	for kind in prefork forking reuseport systemd; do
+		program=socket_pairs
+		[ $kind != systemd ] || program=systemd kind=prefork
+		$program $kind $port "$connections" /sys/fs/cgroup/user.slice/clients.scope \
 			/sys/fs/cgroup/system.slice/servers.service >"$folder/pairs.$port" || echo "owners: $kind: exit $?"
 		port=$((port + 1))
 	done

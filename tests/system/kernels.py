@@ -33,7 +33,9 @@ from owners_ledger import KERNEL_TABLE, expect_owners, row_of  # noqa: E402
 
 GUEST_SECONDS = 240  # one kernel, all cases
 ALL_SECONDS = 700  # all guests together
+SECONDS_OF_CONNECTIONS = 0.2  # of one to each kind of server; those of the default are in the above
 FLOWS = 500
+CONNECTIONS = 200
 PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
@@ -289,7 +291,7 @@ def try_kernel(kernel, arguments, reports):
             reports.say("skipped", f"{kernel.name} {case}", reason)
         return
     started = time.monotonic()
-    seconds = min(GUEST_SECONDS, arguments.seconds_left)
+    seconds = min(GUEST_SECONDS + arguments.more_seconds, arguments.seconds_left)
     try:
         expect(seconds > 10, f"the kernels before it took {ALL_SECONDS} s")
         archive = guest.make_archive(unpacked, programs(arguments.build), payload(cases, arguments))
@@ -320,10 +322,12 @@ def main():
     parser.add_argument("--only", choices=[kernel.name for kernel in debian_kernels.KERNELS], metavar="KERNEL")
     parser.add_argument("--cpus", type=int, default=2, help="of the guest (default 2)")
     parser.add_argument("--packets", type=int, default=30_000, help="in each direction (default 30000)")
-    parser.add_argument("--connections", type=int, default=300, help="to each kind of server (default 300)")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS,
+                        help=f"to each kind of server (default {CONNECTIONS}, most 50000)")
     arguments = parser.parse_args()
     arguments.build = arguments.build.resolve()
-    arguments.seconds_left = ALL_SECONDS
+    arguments.more_seconds = max(0, arguments.connections - CONNECTIONS) * SECONDS_OF_CONNECTIONS
+    arguments.seconds_left = ALL_SECONDS + len(debian_kernels.KERNELS) * arguments.more_seconds
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     reports = Reports()
     if reason := why_not():
