@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <tuple>
 
 namespace rheo {
@@ -14,10 +15,11 @@ constexpr unsigned kSlots = 1U << kStride;
 constexpr std::size_t kRootV4 = 0;
 constexpr std::size_t kRootV6 = 1;
 
+/// The 8 octets from `at` on as one number, the first the highest.
 std::uint64_t load(const Address& address, std::size_t at) {
   std::uint64_t value = 0;
-  for (std::size_t i = at; i < at + 8; ++i) value = value << 8U | address[i];
-  return value;
+  std::memcpy(&value, address.data() + at, sizeof value);
+  return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
 }
 
 /// How many of the slots up to this one are in the map.
@@ -47,8 +49,9 @@ bool PrefixTrie::same_front(const Bits& a, const Bits& b, unsigned count) {
 }
 
 std::optional<PrefixTrie::Found> PrefixTrie::find(const Address& address) const {
-  const bool v4 = is_mapped_v4(address);
-  const Bits bits = bits_of(address, v4);
+  Bits bits{.high = load(address, 0), .low = load(address, 8)};
+  const bool v4 = bits.high == 0 && bits.low >> 32U == 0xffff;
+  if (v4) bits = {.high = bits.low << 32U, .low = 0};
   Leaf leaf = 0;
   for (std::size_t at = v4 ? kRootV4 : kRootV6;;) {
     const Node& node = nodes_[at];
