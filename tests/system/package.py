@@ -248,8 +248,7 @@ def reboots(host, _):
 
 
 def owners(host, _):
-    """Whose a flow is, from within the service's sandbox. Not of which unit: in the kernel's tree of control groups a
-    container's begin below its own."""
+    """Whose a flow is, as the service sees it from within its sandbox."""
     host.run("ip addr add 10.9.3.1/24 dev east && ip neigh add 10.9.3.2 lladdr 02:00:00:00:00:02 dev east && "
              "systemd-run -q --wait --uid=ann bash -c 'echo hello > /dev/udp/10.9.3.2/4444'")
 
