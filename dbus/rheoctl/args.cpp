@@ -6,18 +6,17 @@
 #include <charconv>
 #include <string_view>
 
+#include "dbus/rheoctl/flow_groups.h"
+
 namespace rheo::ctl {
 namespace {
 
-constexpr option kOptions[] = {{"json", no_argument, nullptr, 'j'},
-                               {"limit", required_argument, nullptr, 'n'},
-                               {"sort", required_argument, nullptr, 's'},
-                               {"no-legend", no_argument, nullptr, 'l'},
-                               {"no-pager", no_argument, nullptr, 'p'},
-                               {"persist", no_argument, nullptr, 'P'},
-                               {"help", no_argument, nullptr, 'h'},
-                               {"version", no_argument, nullptr, 'V'},
-                               {nullptr, 0, nullptr, 0}};
+constexpr option kOptions[] = {
+    {"json", no_argument, nullptr, 'j'},       {"limit", required_argument, nullptr, 'n'},
+    {"sort", required_argument, nullptr, 's'}, {"by", required_argument, nullptr, 'b'},
+    {"no-legend", no_argument, nullptr, 'l'},  {"no-pager", no_argument, nullptr, 'p'},
+    {"persist", no_argument, nullptr, 'P'},    {"help", no_argument, nullptr, 'h'},
+    {"version", no_argument, nullptr, 'V'},    {nullptr, 0, nullptr, 0}};
 
 bool parse_limit(std::string_view text, std::uint32_t& limit) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), limit);
@@ -43,6 +42,10 @@ Result<Args> parse_args(int argc, char* argv[]) {
         break;
       case 's':
         args.sort = optarg;
+        break;
+      case 'b':
+        args.by = optarg;
+        if (!is_grouping(args.by)) return failure("--by " + args.by + ": not one of " + groupings());
         break;
       case 'l':
         args.legend = false;
@@ -97,6 +100,8 @@ const char* usage() {
          "  -n, --limit N                of flows, 1 to 1000 (default: 1000)\n"
          "  -s, --sort KEY               of flows: bytes (default), packets, start or end;\n"
          "                               of flows top also rate (default) or packet-rate\n"
+         "      --by KEY                 sums of flows that have the same unit, process, user,\n"
+         "                               container, class, peer, port or interface\n"
          "      --persist                of changes: also from the next start on\n"
          "      --no-legend              no line of titles\n"
          "      --no-pager               on a terminal, too\n"

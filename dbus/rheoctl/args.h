@@ -14,6 +14,7 @@ struct Args {
   std::vector<std::string> words;  // the command and what belongs to it
   std::uint32_t limit = 1'000;
   std::string sort;  // "": as the command has it
+  std::string by;    // what flows are summed up by; "": they are not
   bool json = false;
   bool persist = false;
   bool legend = true;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "daemon/base/clock.h"
-#include "dbus/rheoctl/flow_text.h"
+#include "dbus/rheoctl/flow_rows.h"
 
 namespace rheo::ctl {
 namespace {
@@ -29,56 +29,7 @@ constexpr std::chrono::seconds kTimeout{130};
 // While a picture stands still.
 constexpr std::chrono::seconds kGlance{2};
 
-using Flow = std::map<std::string, sdbus::Variant>;
 using Properties = std::map<std::string, std::map<std::string, sdbus::Variant>>;
-
-template <class T>
-T member(const Flow& flow, const char* name) {
-  const auto found = flow.find(name);
-  return found == flow.end() ? T{} : found->second.get<T>();
-}
-
-/// What is known of an owner in one word: the service, the container, or the process.
-std::string owner_text(const Flow& flow, const std::string& side) {
-  const auto known = [&](const char* key) {
-    const auto found = flow.find(side + key);
-    return found == flow.end() ? std::string() : found->second.get<std::string>();
-  };
-  if (std::string unit = known("SystemdUserUnit"); !unit.empty()) return unit;
-  if (const std::string id = known("ContainerId"); !id.empty())
-    return id.substr(0, known("ContainerRuntime") == "lxc" ? id.size() : 12);
-  std::string unit = known("SystemdUnit");
-  return unit.ends_with(".service") ? unit : known("ProcessExecutableName");
-}
-
-/// Of owners that nobody knows no column is shown.
-void drop_empty_columns(Table& table, std::size_t first, std::size_t count) {
-  for (std::size_t i = first + count; i-- > first;) {
-    if (std::ranges::any_of(table.rows, [i](const auto& row) { return !row[i].text.empty(); })) continue;
-    const auto place = static_cast<std::ptrdiff_t>(i);
-    table.columns.erase(table.columns.begin() + place);
-    for (auto& row : table.rows) row.erase(row.begin() + place);
-  }
-}
-
-std::vector<Cell> flow_row(const Flow& flow) {
-  const auto started = member<std::uint64_t>(flow, "StartedAt");
-  return {text_cell(member<std::string>(flow, "Interface")),
-          text_cell(member<std::string>(flow, "Protocol")),
-          text_cell(
-              end_point_text(member<std::string>(flow, "Source"), member<std::uint16_t>(flow, "SourcePort"))),
-          text_cell(end_point_text(member<std::string>(flow, "Destination"),
-                                   member<std::uint16_t>(flow, "DestinationPort"))),
-          text_cell(owner_text(flow, "Source")),
-          text_cell(owner_text(flow, "Destination")),
-          text_cell(member<std::string>(flow, "TcpState")),
-          number_cell(member<std::uint64_t>(flow, "Packets")),
-          bytes_cell(member<std::uint64_t>(flow, "Bytes")),
-          number_cell(member<std::uint64_t>(flow, "ReversePackets")),
-          bytes_cell(member<std::uint64_t>(flow, "ReverseBytes")),
-          time_cell(started),
-          text_cell(member<std::string>(flow, "FlowId"))};
-}
 
 Table event(const char* what, const std::string& name, const std::string& detail) {
   return {.columns = {{"TIME", "time"}, {"EVENT", "event"}, {"NAME", "name"}, {"DETAIL", "detail"}},
@@ -198,12 +149,7 @@ Table Client::exporters() {
 }
 
 Table Client::flows(const FlowsWanted& wanted) {
-  std::vector<Flow> listed;
-  manager_->callMethod("ListFlows")
-      .onInterface(kManager)
-      .withTimeout(kTimeout)
-      .withArguments(wanted.filter, wanted.limit, wanted.sort)
-      .storeResultsTo(listed);
+  const std::vector<Flow> listed = list_flows(wanted, kTimeout);
   Table table{.columns = {{"INTERFACE", "interface"},
                           {"PROTOCOL", "protocol"},
                           {"INITIATOR", "source"},
@@ -221,6 +167,23 @@ Table Client::flows(const FlowsWanted& wanted) {
   for (const Flow& flow : listed) table.rows.push_back(flow_row(flow));
   drop_empty_columns(table, 4, 2);
   return table;
+}
+
+std::vector<Flow> Client::list_flows(const FlowsWanted& wanted, std::chrono::seconds most) {
+  std::vector<Flow> listed;
+  manager_->callMethod("ListFlows")
+      .onInterface(kManager)
+      .withTimeout(most)
+      .withArguments(wanted.filter, wanted.limit, wanted.sort)
+      .storeResultsTo(listed);
+  return listed;
+}
+
+std::vector<GroupedFlow> Client::grouped_flows(const FlowsWanted& wanted, const std::string& by,
+                                               std::chrono::seconds most) {
+  std::vector<GroupedFlow> flows;
+  for (const Flow& flow : list_flows(wanted, most)) flows.push_back(grouped_flow(flow, by));
+  return flows;
 }
 
 UniqueFd Client::flow_table() {

@@ -2,15 +2,18 @@
 // Client: rheod as seen over the bus. Every answer is a table. Functions throw sdbus::Error. One thread.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "daemon/base/unique_fd.h"
 #include "daemon/model/link.h"
+#include "dbus/rheoctl/flow_groups.h"
 #include "dbus/rheoctl/table.h"
 #include "dbus/sdbus.h"
 
@@ -31,6 +34,9 @@ class Client {
   Table interfaces();
   Table exporters();
   Table flows(const FlowsWanted& wanted);
+  /// `by` is what is_grouping() takes; `most` how long to wait: somebody may have to type a password.
+  std::vector<GroupedFlow> grouped_flows(const FlowsWanted& wanted, const std::string& by,
+                                         std::chrono::seconds most);
   /// The live flow table's file, open for reading.
   UniqueFd flow_table();
   /// Indices and names of what is metered.
@@ -55,6 +61,8 @@ class Client {
   void monitor(const std::function<void(const Table&)>& show);
 
  private:
+  std::vector<std::map<std::string, sdbus::Variant>> list_flows(const FlowsWanted& wanted,
+                                                                std::chrono::seconds most);
   std::unique_ptr<sdbus::IProxy> object(const std::string& path);
   std::vector<Cell> interface_row(std::uint32_t index, const std::string& name, const std::string& path);
   std::size_t metered_interfaces();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -8,9 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/utf8.h"
 #include "dbus/rheoctl/args.h"
 #include "dbus/rheoctl/client.h"
+#include "dbus/rheoctl/flow_groups.h"
 #include "dbus/rheoctl/output.h"
 #include "dbus/rheoctl/table.h"
 #include "dbus/rheoctl/top.h"
@@ -19,6 +22,8 @@ namespace rheo::ctl {
 namespace {
 
 constexpr int kExitUsage = 2;
+// Somebody may have to type a password.
+constexpr std::chrono::seconds kAnswer{130};
 
 using Words = std::span<const std::string>;
 
@@ -106,7 +111,10 @@ int run_flows_show(Client& client, const Args& args, Words words) {
 
 int run_flows_top(Client& client, const Args& args, Words words) {
   if (args.json) return complain("flows top: has no --json; see rheoctl flows list", kExitUsage);
-  const Status shown = run_top(client, {.filter = one_text(words), .order = args.sort});
+  if (!args.by.empty() && !args.sort.empty())
+    return complain("flows top --by: has no --sort; the fastest group is first", kExitUsage);
+  const Status shown = !args.by.empty() ? run_top_by(client, one_text(words), args.by)
+                                        : run_top(client, {.filter = one_text(words), .order = args.sort});
   return shown ? EXIT_SUCCESS : complain(shown.error().what, 1);
 }
 
@@ -115,9 +123,12 @@ int run_flows(Client& client, const Args& args, Words words) {
   if (first == "show") return run_flows_show(client, args, words.subspan(1));
   if (first == "top") return run_flows_top(client, args, words.subspan(1));
   if (first == "list") words = words.subspan(1);
-  return print_rows(args, client.flows({.filter = one_text(words),
-                                        .limit = args.limit,
-                                        .sort = args.sort.empty() ? "bytes" : args.sort}));
+  const FlowsWanted wanted{
+      .filter = one_text(words), .limit = args.limit, .sort = args.sort.empty() ? "bytes" : args.sort};
+  if (args.by.empty()) return print_rows(args, client.flows(wanted));
+  FlowGroups groups;
+  groups.look(client.grouped_flows(wanted, args.by, kAnswer), realtime_ns());
+  return print_rows(args, groups.table(args.by));
 }
 
 int run_stats(Client& client, const Args& args, Words words) {

@@ -16,6 +16,7 @@ _rheoctl() {
 	done
 	case $previous in
 	--sort | -s) choices='bytes packets start end rate packet-rate' ;;
+	--by) choices='unit process user container class peer port interface' ;;
 	--limit | -n) ;;
 	unit | user | uid | process | pid | container | class) ;;
 	interface) choices=$(__rheoctl_names interfaces) ;;
@@ -34,7 +35,7 @@ _rheoctl() {
 		esac
 		;;
 	esac
-	[[ $current != -* ]] || choices='--json --limit --sort --persist --no-legend --no-pager --help --version'
+	[[ $current != -* ]] || choices='--json --limit --sort --by --persist --no-legend --no-pager --help --version'
 	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
 }
 complete -F _rheoctl rheoctl

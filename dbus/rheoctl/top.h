@@ -15,6 +15,9 @@ struct TopOptions {
   std::string order;  // a LiveOrder's name, or "" for the usual one
 };
 
+/// "rheoctl flows top --by": sums, every two seconds, of the flows that rheod lists. Likewise.
+Status run_top_by(Client& client, const std::string& filter, const std::string& by);
+
 /// Returns when it is left. Throws sdbus::Error where rheod cannot be reached to begin with.
 Status run_top(Client& client, const TopOptions& options);
 

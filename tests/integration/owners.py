@@ -207,6 +207,9 @@ def on_the_bus(rig, case):
                            timeout=60, check=True).stdout.splitlines()
     expect("INITIATED BY" in shown[0] and "ANSWERED BY" not in shown[0], f"titles: {shown[0]}")
     expect(f" {UNIT} " in shown[1], f"the flow: {shown[1]}")
+    for by, names in (("unit", {UNIT}), ("user", {"root", "www-data"}), ("process", {pathlib.Path(PYTHON).name})):
+        summed = json.loads(run([Rig.programs / "rheoctl", "--json", "flows", "--by", by, "dst", "net", f"{THERE}/32"]))
+        expect(names <= {group[by] for group in summed}, f"flows by {by}: {summed}")
     rheod.stop()
 
 

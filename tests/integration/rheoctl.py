@@ -68,6 +68,12 @@ def commands(near, rheod):
     expect_equal(values("flows", "tcp"), [], "flows of TCP")
     starts = [flow["started_at"] for flow in values("flows", "-s", "start")]
     expect_equal(starts, sorted(starts, reverse=True), "starts of the flows, sorted")
+    for by, name in (("port", None), ("interface", "east"), ("unit", "-"), ("container", "-")):
+        groups = values("flows", "--by", by, "udp")
+        expect_equal(sum(group["packets"] for group in groups), sent["packets"], f"packets by {by}")
+        expect(name is None or [group[by] for group in groups] == [name], f"groups by {by}: {groups}")
+    expect_equal({group["class"]: group["packets"] for group in values("flows", "--by", "class", "udp")},
+                 dict.fromkeys(("internal", "external"), sent["packets"]), "packets by class: the ends have one each")
     text = printed("flows", "-n", "2").splitlines()
     expect_equal((len(text), text[0].split()[:2]), (3, ["INTERFACE", "PROTOCOL"]), "lines of two flows and their titles")
     expect_equal(len(printed("--no-legend", "flows", "-n", "2").splitlines()), 2, "lines of two flows without titles")
@@ -85,6 +91,7 @@ def mistakes():
             (["status", "x"], 2, "x: not part of this command"), (["exporters", "flush"], 2, "which one?"),
             (["exporters", "flush", "json.none"], 1, "no exporter has this name"),
             (["flows", "tcp", "and", "x\x1b[2J"], 1, 'at "x?[2J" (word 3)'), (["flows", "-n", "0"], 1, "limit 0"),
+            (["flows", "--by", "size"], 2, "--by size: not one of unit, process"),
             (["flows", "-s", "size"], 1, "sort: "), (["log-level", "loud"], 1, "level: "),
             (["stats", "no.such"], 1, "no.such: no such counter")):
         done = rheoctl(*words)
@@ -139,7 +146,7 @@ COMPLETIONS = (("orphans c", ["clean"]), ("interfaces detach ", ["east"]), ("int
                ("ex", ["exporters"]), ("exporters flush ", ["json.test"]), ("flows interface ", ["east"]),
                ("--json log-level d", ["debug"]), ("flows --so", ["--sort"]), ("--sort pa", ["packets", "packet-rate"]),
                ("stats datapath.seen_pa", ["datapath.seen_packets"]), ("flows to", ["top"]), ("flows --sort en", ["end"]),
-               ("flows tcp cont", ["container"]))
+               ("flows tcp cont", ["container"]), ("flows --by un", ["unit"]))
 
 
 def commands_of_help():

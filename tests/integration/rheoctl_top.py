@@ -230,11 +230,31 @@ def one_flow(near):
     for words, status, said in ((["show"], 2, "which one?"), (["show", "x"], 1, "16 hexadecimal digits"),
                                 (["show", "0" * 16], 1, "no such flow"), (["top"], 1, "must be a terminal"),
                                 (["--json", "top"], 2, "has no --json"), (["top", "--sort", "size"], 1, "not rate, packet-rate"),
-                                (["top", "tcp", "and"], 1, "filter: ")):
+                                (["top", "tcp", "and"], 1, "filter: "), (["top", "--by", "port", "tcp", "and"], 1, "filter: "),
+                                (["top", "--by", "port"], 1, "must be a terminal"),
+                                (["top", "--by", "port", "--sort", "rate"], 2, "has no --sort")):
         done = rheoctl("flows", *words)
         expect(done.returncode == status and said in done.stderr, f"{words}: {done.returncode} {done.stderr!r}")
     refused = rheoctl("flows", "top", uid=ORDINARY_UID)
     expect(refused.returncode == 1 and "read-flows is needed" in refused.stderr, f"flows top of anybody: {refused.stderr}")
+
+
+def summed_up(near, terminal):
+    """Flows have one class and interface: one group, which grows while packets come, and is left with q."""
+    near.send("east", "--packets", 100, "--flows", 10, "--protocols", "udp")
+    printed("drain")
+    before = terminal.settings()
+    terminal.type("clear; rheoctl flows top --by interface")
+    terminal.press("Enter")
+    shows(terminal, "INTERFACE  FLOWS")
+    wait_for(lambda: re.search(r"^east +10 +100 ", terminal.picture(), re.M), "10 flows of east")
+    near.send("east", "--packets", 300, "--flows", 10, "--protocols", "udp")
+    printed("drain")
+    wait_for(lambda: re.search(r"^east +\d+ +400 ", terminal.picture(), re.M), "300 packets more")
+    expect("BIT/S" in terminal.picture(), "no rates")
+    terminal.press("q")
+    wait_for(lambda: terminal.child() is None, "the end of flows top")
+    expect_equal(terminal.settings(), before, "settings of the terminal")
 
 
 def main():
@@ -245,6 +265,7 @@ def main():
         return
     for name, run in (("one flow", lambda near, rheod, terminal: one_flow(near)),
                       ("keys", lambda near, rheod, terminal: keys(near, terminal)),
+                      ("sums", lambda near, rheod, terminal: summed_up(near, terminal)),
                       ("signals", lambda near, rheod, terminal: signals(near, terminal)),
                       ("restart", restart), ("cost", lambda near, rheod, terminal: cost(near, terminal))):
         with rig.case(name) as case:
