@@ -270,7 +270,7 @@ owners() {
 	start owners || return
 	ln /sbin/socket_pairs /sbin/systemd # by its name a service manager, which accepts for others
 	port=7001
-	for kind in prefork forking reuseport systemd; do
+	for kind in prefork forking reuseport systemd same-pid; do
 		program=socket_pairs
 		[ $kind != systemd ] || program=systemd kind=prefork
 		$program $kind $port "$connections" /sys/fs/cgroup/user.slice/clients.scope \

@@ -35,7 +35,7 @@ GUEST_SECONDS = 240  # one kernel, all cases
 ALL_SECONDS = 700  # all guests together
 SECONDS_OF_CONNECTIONS = 0.2  # of one to each kind of server; those of the default are in the above
 FLOWS = 500
-CONNECTIONS = 200
+CONNECTIONS = 100
 PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.

@@ -12,36 +12,39 @@ from rig import expect  # noqa: E402
 
 KERNEL_TABLE = TOP / "docs" / "kernels.md"
 OWNERS_TOLD = 0.999  # of connections
+SERVER_NAME = "socket_pairs"
 UNITS = {"connect": "clients.scope", "accept": "servers.service"}  # as in guest_script.sh
-SERVERS = {7001: "prefork", 7002: "forking", 7003: "reuseport", 7004: "systemd"}
+SERVERS = {7001: "prefork", 7002: "forking", 7003: "reuseport", 7004: "systemd", 7005: "same-pid"}
 # What rheod says at its start where the kernel lacks something; the columns of the table, after the hook's.
 MISSING = ("owners of flows stay unknown", "of sockets that are never connected", "of who connects another's",
            "of who sends with another's", "of who listens with another's", "of who accepts", "of sockets that are there already")
 
 
 def ledger_of(folder, port, follows_accept):
-    """Pid and unit of who connected and of who accepted, by the client's port; where accept is not followed, of who listens."""
+    """Pid, unit and name of who connected and of who accepted, by the client's port; where accept is not followed, of who listens."""
     ledger, listening = {end: {} for end in UNITS}, []
     for line in (folder / f"pairs.{port}").read_text().splitlines():
         what, client_port, pid = line.split()
         if what == "listen":
             listening.append(int(pid))
         else:
-            ledger[what][int(client_port)] = (int(pid), UNITS[what])
+            name = f"client-{client_port}" if what == "connect" else SERVER_NAME
+            ledger[what][int(client_port)] = (int(pid), UNITS[what], name)
     if not follows_accept and len(listening) == 1:  # before it is in a cgroup with a unit
-        ledger["accept"] = dict.fromkeys(ledger["accept"], (listening[0], None))
+        ledger["accept"] = dict.fromkeys(ledger["accept"], (listening[0], None, SERVER_NAME))
     return ledger
 
 
 def owners_told(records, port):
-    """By the client's port, the pids and units that records tell of each end, or of the only one that has an owner."""
+    """By the client's port, the pids, units and names that records tell of each end, or of the only one that has an owner."""
     told = collections.defaultdict(set)
     for record in records:
         if record["destination.port"] != port:
             continue
         for end, name in (("connect", "source."), ("accept", "destination."), (None, "")):
             if name + "process.pid" in record:
-                told[record["source.port"]].add((end, record[name + "process.pid"], record.get(name + "systemd.unit")))
+                keys = ("process.pid", "systemd.unit", "process.executable.name")
+                told[record["source.port"]].add((end, *(record.get(name + key) for key in keys)))
     return told
 
 
@@ -50,9 +53,9 @@ def count_owners(told, wanted, ends):
     whole, wrong = 0, []
     for port in wanted["connect"]:
         right = {end: wanted[end][port] for end in ends}
-        for end, pid, unit in told[port]:
-            if (pid, unit) not in ([right.get(end)] if end else right.values()):
-                wrong.append(f"port {port}: {end or 'one end'} is told of {pid} in {unit}, right are {right}")
+        for end, *owner in told[port]:
+            if tuple(owner) not in ([right.get(end)] if end else right.values()):
+                wrong.append(f"port {port}: {end or 'one end'} is told of {owner}, right are {right}")
         whole += len(told[port]) >= len(ends)
     return whole, wrong
 

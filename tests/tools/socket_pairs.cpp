@@ -30,6 +30,9 @@ using rheo::UniqueFd;
 constexpr int kBacklog = 128;
 constexpr int kFirstPort = 10'000;  // of clients, each of which has another: no two connections are one flow
 constexpr int kMostConnections = 50'000;
+constexpr int kSamePid = 20'000;
+constexpr int kOtherPid = 2;  // exit status
+constexpr int kMostTries = 100;
 
 [[noreturn]] void fail(const std::string& doing) {
   fmt::print(stderr, "socket_pairs: {}: {}\n", doing, std::strerror(errno));
@@ -107,7 +110,9 @@ pid_t start(const Action& action) {
   std::_Exit(EXIT_SUCCESS);
 }
 
+/// By its name a client is told from others that had its number.
 void connect_once(std::uint16_t own_port, std::uint16_t port) {
+  if (::prctl(PR_SET_NAME, fmt::format("client-{}", own_port).c_str()) != 0) fail("prctl");
   const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in own = loopback(own_port), there = loopback(port);
   const int on = 1;
@@ -119,6 +124,28 @@ void connect_once(std::uint16_t own_port, std::uint16_t port) {
   char octet = 'x';
   if (::send(client.get(), &octet, 1, MSG_NOSIGNAL) != 1 || ::recv(client.get(), &octet, 1, 0) != 1)
     fail("be answered");
+}
+
+/// Has the kernel give the next process of this pid namespace that number.
+void give_next(int pid) {
+  std::FILE* const file = std::fopen("/proc/sys/kernel/ns_last_pid", "w");
+  if (file == nullptr || std::fputs(std::to_string(pid - 1).c_str(), file) < 0 || std::fclose(file) != 0)
+    fail("ns_last_pid");
+}
+
+/// One client; where they all are to have one number, another process may have been quicker.
+bool run_client(std::uint16_t own_port, std::uint16_t port, bool same_pid) {
+  for (int tries = 0; tries < kMostTries; ++tries) {
+    if (same_pid) give_next(kSamePid);
+    int status = 0;
+    ::waitpid(start([&] {
+                if (same_pid && ::getpid() != kSamePid) std::_Exit(kOtherPid);
+                connect_once(own_port, port);
+              }),
+              &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != kOtherPid) return status == 0;
+  }
+  return false;
 }
 
 std::vector<pid_t> start_servers(std::string_view kind, std::uint16_t port, const std::string& cgroup) {
@@ -148,22 +175,19 @@ std::vector<pid_t> start_servers(std::string_view kind, std::uint16_t port, cons
 
 int main(int argc, char** argv) {
   if (argc != 6) {
-    fmt::print(
-        stderr,
-        "Usage: socket_pairs prefork|forking|reuseport PORT CONNECTIONS CLIENT-CGROUP SERVER-CGROUP\n");
+    fmt::print(stderr,
+               "Usage: socket_pairs prefork|forking|reuseport|same-pid PORT CONNECTIONS CLIENT-CGROUP "
+               "SERVER-CGROUP\n");
     return EXIT_FAILURE;
   }
   const auto port = static_cast<std::uint16_t>(std::atoi(argv[2]));
   const int connections = std::min(std::atoi(argv[3]), kMostConnections);
-  const std::vector<pid_t> servers = start_servers(argv[1], port, argv[5]);
+  const std::string_view kind = argv[1];
+  const std::vector<pid_t> servers = start_servers(kind, port, argv[5]);
   enter(argv[4]);
   bool failed = false;
-  for (int i = 0; i < connections && !failed; ++i) {
-    const auto own_port = static_cast<std::uint16_t>(kFirstPort + i);
-    int status = 0;
-    ::waitpid(start([&] { connect_once(own_port, port); }), &status, 0);
-    failed = status != 0;
-  }
+  for (int i = 0; i < connections && !failed; ++i)
+    failed = !run_client(static_cast<std::uint16_t>(kFirstPort + i), port, kind == "same-pid");
   for (const pid_t server : servers) {
     ::kill(server, SIGTERM);
     ::waitpid(server, nullptr, 0);
