@@ -250,7 +250,7 @@ enum {
 /* What is noted at a socket. */
 struct socket_owner {
 	__u32 number;	     /* 0: nothing yet */
-	__u32 awaits_accept; /* 1: a listener, or made by one and not accepted yet: nobody's */
+	__u32 awaits_accept; /* 1: may listen, or made by such and not accepted yet: nobody's */
 };
 
 /* A path's parts from the leaf up, each with its zero. */
@@ -285,9 +285,11 @@ static inline __u32 owner_place(__u32 number)
 
 /* Constants of the programs that note owners. */
 struct owner_settings {
-	__u64 cgroup_root;    /* inode number of the cgroup that rheod sees as the root */
-	__u32 pid_namespace;  /* inode number of rheod's */
-	__u32 follows_accept; /* 1: there is a program that does */
+	__u64 cgroup_root;     /* inode number of the cgroup that rheod sees as the root */
+	__u32 pid_namespace;   /* inode number of rheod's */
+	__u32 follows_accept;  /* 1: there is a program that does */
+	__u32 notes_tcp_later; /* 1: binding and connecting are noted, creating need not be */
+	__u32 zero;
 };
 
 /* Constants of a loaded program, written between open and load into its

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bpf/owner.bpf.c: the programs that note whose a socket is: the process that created it,
- * connected it, sent with it or accepted it last, in this order in time.
+ * bound it, connected it, sent with it or accepted it last, in this order in time.
  *
  * A process becomes an owner_slot with a number of its own when it first has a socket, and again
  * when its program, user or cgroup is another one. Each program is loaded and attached by itself:
@@ -110,7 +110,7 @@ OWNER_INLINE int note_current(struct bpf_sock *sk)
 		    number_of((void *)bpf_get_current_task(), 0));
 }
 
-/* The service manager creates sockets, and listens at them, for those whom it starts. */
+/* The service manager creates sockets, and binds them, for those whom it starts. */
 OWNER_INLINE int note_creator(struct bpf_sock *sk)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -119,10 +119,39 @@ OWNER_INLINE int note_creator(struct bpf_sock *sk)
 		    is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 0));
 }
 
+/* A TCP socket sends nothing before it is bound or connected: it is not noted twice then. */
 SEC("cgroup/sock_create")
 int owner_created(struct bpf_sock *sk)
 {
-	return note_creator(sk);
+	return owner_settings.notes_tcp_later && sk->protocol == PROTOCOL_TCP ? 1
+									      : note_creator(sk);
+}
+
+/* What a listener's storage says goes over to the sockets that it makes. A program of "sockops"
+ * would see it listen, and be called ten times a connection. */
+OWNER_INLINE int note_binder(struct bpf_sock *sk)
+{
+	struct socket_owner *owner;
+
+	if (sk->protocol != PROTOCOL_TCP)
+		return 1;
+	note_creator(sk);
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
+	if (owner)
+		owner->awaits_accept = owner_settings.follows_accept;
+	return 1;
+}
+
+SEC("cgroup/post_bind4")
+int owner_binds4(struct bpf_sock *sk)
+{
+	return note_binder(sk);
+}
+
+SEC("cgroup/post_bind6")
+int owner_binds6(struct bpf_sock *sk)
+{
+	return note_binder(sk);
 }
 
 SEC("cgroup/connect4")
@@ -147,22 +176,6 @@ SEC("cgroup/sendmsg6")
 int owner_sends6(struct bpf_sock_addr *call)
 {
 	return note_current(call->sk);
-}
-
-/* What a listener's storage says goes over to the sockets that it makes. */
-SEC("sockops")
-int owner_listens(struct bpf_sock_ops *call)
-{
-	struct bpf_sock *sk = call->sk;
-	struct socket_owner *owner;
-
-	if (call->op != BPF_SOCK_OPS_TCP_LISTEN_CB || !sk)
-		return 1;
-	note_creator(sk);
-	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
-	if (owner)
-		owner->awaits_accept = owner_settings.follows_accept;
-	return 1;
 }
 
 /* Who accepts: where the kernel lets its functions be followed. The service manager does it for
@@ -199,7 +212,7 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 	struct socket_owner *owner;
 	struct socket *socket;
 	struct sock *sk;
-	int listens;
+	int state, may_listen;
 
 	if (!task || !file)
 		return 0;
@@ -212,10 +225,13 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 	owner = bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!owner)
 		return 0;
-	listens = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_STATE_LISTEN;
-	if (!is_service_manager(task) && (!has_owner(owner) || (owner->awaits_accept && !listens)))
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	may_listen = state == TCP_STATE_LISTEN ||
+		     (state == TCP_STATE_CLOSE && BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_TCP);
+	if (!is_service_manager(task) &&
+	    (!has_owner(owner) || (owner->awaits_accept && !may_listen)))
 		note(owner, number_of(task, 1));
-	owner->awaits_accept = listens && owner_settings.follows_accept;
+	owner->awaits_accept = may_listen && owner_settings.follows_accept;
 	return 0;
 }
 

@@ -90,6 +90,7 @@ struct sock_common {
 };
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_protocol;
 };
 struct socket {
 	struct sock *sk;
@@ -106,6 +107,8 @@ struct bpf_iter__task_file {
 #pragma clang attribute pop
 
 enum {
+	PROTOCOL_TCP = 6,
+	TCP_STATE_CLOSE = 7, /* of a new socket, too */
 	TCP_STATE_LISTEN = 10,
 	MAX_PATH_DEPTH = 20,	/* of cgroups, and of files with the mounts between */
 	MAX_PID_NAMESPACES = 8, /* below which rheod may run */

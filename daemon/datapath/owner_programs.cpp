@@ -38,12 +38,14 @@ constexpr std::array kPrograms = {
     // First: the others are told whether it is there.
     OwnerProgram{"owner_accepts", BPF_TRACE_FEXIT, false,
                  "of who accepts: a connection is its listener's, and unknown where that is systemd's"},
-    OwnerProgram{"owner_created", BPF_CGROUP_INET_SOCK_CREATE, true, "of sockets that are never connected"},
     OwnerProgram{"owner_connects4", BPF_CGROUP_INET4_CONNECT, true, "of who connects another's IPv4 socket"},
     OwnerProgram{"owner_connects6", BPF_CGROUP_INET6_CONNECT, true, "of who connects another's IPv6 socket"},
     OwnerProgram{"owner_sends4", BPF_CGROUP_UDP4_SENDMSG, true, "of who sends with another's IPv4 socket"},
     OwnerProgram{"owner_sends6", BPF_CGROUP_UDP6_SENDMSG, true, "of who sends with another's IPv6 socket"},
-    OwnerProgram{"owner_listens", BPF_CGROUP_SOCK_OPS, true, "of who listens with another's socket"},
+    OwnerProgram{"owner_binds4", BPF_CGROUP_INET4_POST_BIND, true, "of who binds another's IPv4 socket"},
+    OwnerProgram{"owner_binds6", BPF_CGROUP_INET6_POST_BIND, true, "of who binds another's IPv6 socket"},
+    // Last: it leaves TCP to those before it where all are there.
+    OwnerProgram{"owner_created", BPF_CGROUP_INET_SOCK_CREATE, true, "of sockets that are never connected"},
 };
 constexpr const char* kVisitor = "owner_of_older";
 constexpr const char* kOwners = "the owners of flows";
@@ -146,6 +148,7 @@ class OwnerPrograms::Loader {
   Result<UniqueFd> attach_one(const OwnerProgram& program);
 
   void set_follows_accept() { follows_accept_ = 1; }
+  void set_misses_calls() { notes_tcp_later_ = 0; }
   bool has_maps() const { return maps_[0].operator bool(); }
   int map(std::size_t index) const { return maps_[index].get(); }
 
@@ -156,6 +159,7 @@ class OwnerPrograms::Loader {
   const PinDirectory& pins_;
   const int cgroup_;
   std::uint32_t follows_accept_ = 0;
+  std::uint32_t notes_tcp_later_ = 1;
   std::array<UniqueFd, kOwnerMapPins.size()> maps_;  // by kOwnerMapPins
 };
 
@@ -191,7 +195,9 @@ Result<std::pair<Skeleton, int>> OwnerPrograms::Loader::load(const char* name) {
   if (!skeleton) return bpf_error("open the BPF object of owners", errno);
   skeleton->rodata->owner_settings = {.cgroup_root = inode_of(cgroup_),
                                       .pid_namespace = own_pid_namespace(),
-                                      .follows_accept = follows_accept_};
+                                      .follows_accept = follows_accept_,
+                                      .notes_tcp_later = notes_tcp_later_,
+                                      .zero = 0};
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj)
       bpf_program__set_autoload(program, std::string_view(bpf_program__name(program)) == name);
@@ -227,6 +233,7 @@ std::shared_ptr<OwnerPrograms> OwnerPrograms::start(const PinDirectory& pins, Da
       programs->links_.push_back(*std::move(link));
       continue;
     }
+    if (program.cgroup) loader.set_misses_calls();
     notes.push_back(
         {program.cgroup, fmt::format("{} without that {}: {}", kOwners, program.without, link.error().what)});
   }

@@ -17,7 +17,7 @@ UNITS = {"connect": "clients.scope", "accept": "servers.service"}  # as in guest
 SERVERS = {7001: "prefork", 7002: "forking", 7003: "reuseport", 7004: "systemd", 7005: "same-pid"}
 # What rheod says at its start where the kernel lacks something; the columns of the table, after the hook's.
 MISSING = ("owners of flows stay unknown", "of sockets that are never connected", "of who connects another's",
-           "of who sends with another's", "of who listens with another's", "of who accepts", "of sockets that are there already")
+           "of who sends with another's", "of who binds another's", "of who accepts", "of sockets that are there already")
 
 
 def ledger_of(folder, port, follows_accept):

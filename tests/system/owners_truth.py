@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose flows are, under a booted systemd: of services, of those that systemd starts when somebody connects, of servers
 that fork, of a user's session. Who accepts is told where this machine's kernel lets that be followed; else it is who
-listens, and nobody where that is systemd.
+bound the listening socket, and nobody where that is systemd.
 
 The container is this machine's own root directory under an overlay that is thrown away. For each case it prints one
 line "passed: owners_truth: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when a case failed.
