@@ -250,13 +250,13 @@ def reboots(host, _):
 def owners(host, _):
     """Whose a flow is, as the service sees it from within its sandbox."""
     host.run("ip addr add 10.9.3.1/24 dev east && ip neigh add 10.9.3.2 lladdr 02:00:00:00:00:02 dev east && "
-             "systemd-run -q --wait --uid=ann bash -c 'echo hello > /dev/udp/10.9.3.2/4444'")
+             "systemd-run -q --wait --unit=asker --uid=ann bash -c 'echo hello > /dev/udp/10.9.3.2/4444'")
 
     def record():
         found = host.run(f"grep '\"destination.port\":4444,.*}}$' {RECORDS} 2>/dev/null", check=False).splitlines()
         return json.loads(found[0]) if found else {}
     wait_for(record, "record of what a service has sent")
-    wanted = {"process.executable.name": "bash", "process.owner": "ann"}
+    wanted = {"process.executable.name": "bash", "process.owner": "ann", "systemd.unit": "asker.service"}
     expect_equal({key: record().get(key) for key in wanted}, wanted, "owner of the flow")
 
 
