@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "netlink/dump.h"
@@ -83,6 +84,14 @@ Result<std::vector<Address>> dump_addresses() {
   return addresses;
 }
 
+/// The default where the file cannot be read.
+PortRange read_ephemeral_ports() {
+  PortRange range;
+  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  if (PortRange read; file >> read.first >> read.last) range = read;
+  return range;
+}
+
 bool is_v4(const Address& address) {
   return std::equal(kAnyV4.begin(), kAnyV4.begin() + 12, address.begin());
 }
@@ -131,6 +140,7 @@ std::optional<Address> read_address_message(std::span<const std::byte> message) 
 
 Result<Listeners> dump_listeners() {
   Listeners listeners;
+  listeners.ephemeral_ports = read_ephemeral_ports();
   auto addresses = dump_addresses();
   if (!addresses) return forward(std::move(addresses));
   listeners.local_addresses.insert(addresses->begin(), addresses->end());

@@ -14,8 +14,9 @@
 namespace rheo {
 
 /// Asks the kernel for listening TCP and SCTP sockets, bound and unconnected UDP and UDP-Lite sockets, and
-/// the host's addresses. A protocol that the kernel cannot list (no such module) has no sockets in the
-/// answer. Each of at most nine dumps answers within 2 seconds of the last message received, or fails.
+/// the host's addresses and ephemeral ports. A protocol that the kernel cannot list (no such module) has no
+/// sockets in the answer. Each of at most nine dumps answers within 2 seconds of the last message received,
+/// or fails.
 Result<Listeners> dump_listeners();
 
 /// What one sock_diag answer says of a waiting socket.

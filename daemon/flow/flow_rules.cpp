@@ -43,6 +43,20 @@ std::optional<std::uint8_t> tcp_opener(const EntryState& entry) {
   return std::nullopt;
 }
 
+/// How sure it is that a socket waits at this end.
+enum class Waits : std::uint8_t { no, perhaps, yes };
+
+/// A socket without connections that sends to others looks like one that waits for them: where the kernel
+/// chose its port, or it sends to a service's port from another, it may be either.
+Waits waits_at(const FlowKey& key, unsigned side, const Listeners& listeners) {
+  constexpr std::uint16_t service_ports = 1'024;
+  if (!listeners.has(key.protocol, key.address[side], key.port_be[side])) return Waits::no;
+  if (key.protocol != IPPROTO_UDP && key.protocol != IPPROTO_UDPLITE) return Waits::yes;
+  const std::uint16_t port = host_order(key.port_be[side]);
+  const bool to_service = port >= service_ports && host_order(key.port_be[side ^ 1U]) < service_ports;
+  return to_service || listeners.ephemeral_ports.has(port) ? Waits::perhaps : Waits::yes;
+}
+
 }  // namespace
 
 Initiator choose_initiator(const EntryState& entry, const Listeners& listeners) {
@@ -56,10 +70,11 @@ Initiator choose_initiator(const EntryState& entry, const Listeners& listeners) 
                  : Initiator{entry.first_direction, InitiatorBy::first_packet};
   }
   if (has_ports(key.protocol)) {
-    const bool first_listens = listeners.has(key.protocol, key.address[0], key.port_be[0]);
-    const bool second_listens = listeners.has(key.protocol, key.address[1], key.port_be[1]);
-    if (first_listens != second_listens)
-      return {static_cast<std::uint8_t>(first_listens ? 1 : 0), InitiatorBy::listener};
+    const Waits waits[2] = {waits_at(key, 0, listeners), waits_at(key, 1, listeners)};
+    if (waits[0] != waits[1] && std::max(waits[0], waits[1]) == Waits::yes)
+      return {static_cast<std::uint8_t>(waits[0] == Waits::yes ? 1 : 0), InitiatorBy::listener};
+    if (std::max(waits[0], waits[1]) == Waits::perhaps)
+      return {entry.first_direction, InitiatorBy::first_packet};
     const std::uint16_t ports[2] = {host_order(key.port_be[0]), host_order(key.port_be[1])};
     if (ports[0] != ports[1])
       return {static_cast<std::uint8_t>(ports[0] > ports[1] ? 0 : 1), InitiatorBy::port};

@@ -35,9 +35,18 @@ struct AddressHash {
   }
 };
 
+/// Out of which the kernel takes ports for sockets that ask for none (ip_local_port_range).
+struct PortRange {
+  std::uint16_t first = 32'768;
+  std::uint16_t last = 60'999;
+  bool has(std::uint16_t port) const { return port >= first && port <= last; }
+  friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
 struct Listeners {
   std::unordered_set<SocketAddress, SocketAddressHash> sockets;
   std::unordered_set<Address, AddressHash> local_addresses;
+  PortRange ephemeral_ports;
   friend bool operator==(const Listeners&, const Listeners&) = default;
 
   /// True where a local socket listens at this end point: at the address itself, or at any

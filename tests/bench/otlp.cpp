@@ -72,7 +72,7 @@ struct Encoded {
 struct Bench {
   std::vector<FlowRecord> records = make_records();
   LinkTable links = {{2, {.index = 2, .name = "eth0", .kind = "", .mac = {2, 0, 0, 0, 0, 1}}}};
-  Listeners host = {.sockets = {}, .local_addresses = {records[0].destination}};
+  Listeners host = {.sockets = {}, .local_addresses = {records[0].destination}, .ephemeral_ports = {}};
   std::string resource = encode_resource({{"service.name", "rheo"}, {"host.name", "bench"}});
   std::deque<SpanEncoder> encoders;  // for the requests that are under way at once
 

@@ -72,6 +72,46 @@ TEST(ChooseInitiator, AWildcardListenerCountsForTheHostsOwnAddressesOnly) {
   EXPECT_EQ(choose_initiator(entry, listeners).by, InitiatorBy::listener);
 }
 
+EntryState udp_entry(unsigned first_side, std::uint16_t port0, std::uint16_t port1) {
+  TestRow row = make_row(IPPROTO_UDP, port0, port1);
+  row.hot.first_direction = static_cast<std::uint8_t>(first_side);
+  add_packets(row, first_side, 1, 1'000);
+  return entry_of(row);
+}
+
+/// By a UDP socket at 10.0.0.1 and the port, side 0, that has no peer of its own.
+Initiator with_udp_socket(unsigned first_side, std::uint16_t port0, std::uint16_t port1) {
+  return choose_initiator(udp_entry(first_side, port0, port1), listening_on("10.0.0.1", port0, IPPROTO_UDP));
+}
+
+TEST(ChooseInitiator, AUdpSocketThatSendsFirstFromAPortOfTheKernelsIsNoListener) {
+  for (const unsigned first : {0U, 1U}) {
+    const auto found = with_udp_socket(first, 40'000, 51'820);
+    EXPECT_EQ(found.side, first);
+    EXPECT_EQ(found.by, InitiatorBy::first_packet);
+  }
+}
+
+TEST(ChooseInitiator, AUdpSocketThatSendsFirstToAServiceIsNoListener) {
+  EXPECT_EQ(with_udp_socket(0, 20'000, 53).side, 0);
+  EXPECT_EQ(with_udp_socket(1, 2'049, 700).side, 1) << "a client with a port of root's asked first";
+}
+
+TEST(ChooseInitiator, AUdpSocketOfAnotherPortIsAListener) {
+  for (const unsigned first : {0U, 1U}) {
+    EXPECT_EQ(with_udp_socket(first, 5'060, 40'000).side, 1);
+    EXPECT_EQ(with_udp_socket(first, 53, 40'000).by, InitiatorBy::listener);
+  }
+}
+
+TEST(ChooseInitiator, OfTwoUdpSocketsThatWithAPortOfItsOwnListens) {
+  Listeners listeners = listening_on("10.0.0.1", 40'000, IPPROTO_UDP);
+  listeners.sockets.merge(listening_on("10.0.0.2", 5'009, IPPROTO_UDP).sockets);
+  const auto found = choose_initiator(udp_entry(1, 40'000, 5'009), listeners);
+  EXPECT_EQ(found.side, 0);
+  EXPECT_EQ(found.by, InitiatorBy::listener);
+}
+
 TEST(ChooseInitiator, TheLowerPortIsTheResponder) {
   EXPECT_EQ(choose_initiator(tcp_entry({{0, kAck}}, 443, 50'000), {}).side, 1);
   EXPECT_EQ(choose_initiator(tcp_entry({{0, kAck}}, 443, 50'000), {}).by, InitiatorBy::port);
