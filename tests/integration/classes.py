@@ -19,11 +19,11 @@ SEND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sen
 # Sends from a port until it is ended; from a socket that waits for anybody, or from one that has a peer.
 SPEAK = """import contextlib, socket, sys, time
 speaker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-speaker.bind(("192.0.2.1", 50001))
-if sys.argv[1] == "connected": speaker.connect(("192.0.2.2", 40001))
+speaker.bind(("192.0.2.1", 20001))
+if sys.argv[1] == "connected": speaker.connect(("192.0.2.2", 10001))
 while True:
     with contextlib.suppress(ConnectionError):  # nobody is there
-        speaker.sendto(b"x", ("192.0.2.2", 40001))
+        speaker.sendto(b"x", ("192.0.2.2", 10001))
     time.sleep(0.3)
 """
 
@@ -134,7 +134,7 @@ def by_the_settings(rig, case):
 
 
 def by_who_listens(rig, case):
-    """A flow whose first packet is seen from 50001 to 40001: it is the caller's, unless it listens there."""
+    """A flow whose first packet is seen from 20001 to 10001: it is the caller's, unless it listens there."""
     near, _ = up(rig)
     rheod = rig.rheod(near, case, **FAST).start()
 
@@ -144,7 +144,7 @@ def by_who_listens(rig, case):
 
     def told_since(known, port):
         return any(record.get("destination.port") == port for record in records()[known:])
-    for how, port in (("connected", 40001), ("waiting", 50001), ("connected", 40001)):
+    for how, port in (("connected", 10001), ("waiting", 20001), ("connected", 10001)):
         known = len(records())
         speaker = near.start(["python3", "-c", SPEAK, how])
         try:
