@@ -29,6 +29,7 @@ INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
 LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"], "rpm": ["--long"], "package": ["--long"],
                 "kernels": ["--connections", "6700"]}  # 100,000 in all where accept is followed
 SYSTEM_SECONDS = 900  # downloads included, the first time
+SYSTEM_LANES = (("service", "owners_truth", "package", "rpm"), ("kernels",))  # beside each other; each in its order
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 # status is "passed", "failed" or "skipped"; the reason says why where it is not the first.
@@ -222,11 +223,14 @@ class Kinds:
         for preset in ("dev", PACKAGE):
             if problem := self.builds.build(preset):
                 return [Outcome("failed", preset, problem)]
-        build = ["--build", TOP / "build" / "dev"]
-        seconds = SYSTEM_SECONDS * (10 if self.arguments.long else 1)
-        return [outcome for name in ("service", "owners_truth", "package", "rpm", "kernels")
-                for outcome in self._script(TOP / "tests" / "system" / f"{name}.py",
-                                            build + (LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]), seconds)]
+        with concurrent.futures.ThreadPoolExecutor(len(SYSTEM_LANES)) as pool:
+            lanes = pool.map(lambda lane: [outcome for name in lane for outcome in self._system_script(name)], SYSTEM_LANES)
+        return [outcome for outcomes in lanes for outcome in outcomes]
+
+    def _system_script(self, name):
+        options = LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]
+        return self._script(TOP / "tests" / "system" / f"{name}.py", ["--build", TOP / "build" / "dev", *options],
+                            SYSTEM_SECONDS * (10 if self.arguments.long else 1))
 
     def package(self):
         """What the Debian package is; with --long also of other releases and of arm64."""
