@@ -83,10 +83,13 @@ std::vector<PrefixTrie::Item> PrefixTrie::items_of(std::span<const Entry> entrie
     if ((bits >= kMappedBits && is_mapped_v4(entry.prefix.address)) != v4) continue;
     items.push_back({.bits = bits_of(entry.prefix.address, v4),
                      .count = static_cast<std::uint8_t>(v4 ? bits - kMappedBits : bits),
+                     .order = static_cast<std::uint32_t>(items.size()),
                      .leaf = static_cast<Leaf>(entry.number) << 16U | (bits + 1U)});
   }
   const auto key = [](const Item& item) { return std::tuple(item.bits, item.count); };
-  std::ranges::stable_sort(items, {}, key);
+  // No stable_sort(): its memory is libstdc++'s to free, and AddressSanitizer's to give.
+  std::ranges::sort(items, {},
+                    [](const Item& item) { return std::tuple(item.bits, item.count, item.order); });
   const auto rest = std::ranges::unique(items, {}, key);
   items.erase(rest.begin(), rest.end());
   return items;

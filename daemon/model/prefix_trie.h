@@ -66,6 +66,7 @@ class PrefixTrie {
   struct Item {
     Bits bits;
     std::uint8_t count = 0;
+    std::uint32_t order = 0;  // among the entries
     Leaf leaf = 0;
   };
 
