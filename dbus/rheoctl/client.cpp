@@ -24,10 +24,6 @@ constexpr const char* kExporter = "org.rheo.Rheo1.Exporter";
 constexpr const char* kObjects = "org.freedesktop.DBus.ObjectManager";
 constexpr const char* kUnknownObject = "org.freedesktop.DBus.Error.UnknownObject";
 constexpr const char* kBusDaemon = "org.freedesktop.DBus";
-// Somebody may have to type a password.
-constexpr std::chrono::seconds kTimeout{130};
-// While a picture stands still.
-constexpr std::chrono::seconds kGlance{2};
 
 using Properties = std::map<std::string, std::map<std::string, sdbus::Variant>>;
 
@@ -40,7 +36,7 @@ Table event(const char* what, const std::string& name, const std::string& detail
 }  // namespace
 
 Client::Client() : connection_(sdbus::createSystemBusConnection()) {
-  connection_->setMethodCallTimeout(kTimeout);
+  connection_->setMethodCallTimeout(kAnswer);
   manager_ = object(kManagerPath);
 }
 
@@ -149,7 +145,7 @@ Table Client::exporters() {
 }
 
 Table Client::flows(const FlowsWanted& wanted) {
-  const std::vector<Flow> listed = list_flows(wanted, kTimeout);
+  const std::vector<Flow> listed = list_flows(wanted, kAnswer);
   Table table{.columns = {{"INTERFACE", "interface"},
                           {"PROTOCOL", "protocol"},
                           {"INITIATOR", "source"},
@@ -188,7 +184,7 @@ std::vector<GroupedFlow> Client::grouped_flows(const FlowsWanted& wanted, const 
 
 UniqueFd Client::flow_table() {
   sdbus::UnixFd file;
-  manager_->callMethod("GetFlowTable").onInterface(kManager).withTimeout(kTimeout).storeResultsTo(file);
+  manager_->callMethod("GetFlowTable").onInterface(kManager).withTimeout(kAnswer).storeResultsTo(file);
   return UniqueFd(file.release());
 }
 
@@ -230,20 +226,20 @@ Table Client::losses() {
 std::string Client::log_level() { return property<std::string>(*manager_, kManager, "LogLevel"); }
 
 void Client::set_log_level(const std::string& level) {
-  manager_->callMethod("SetLogLevel").onInterface(kManager).withTimeout(kTimeout).withArguments(level);
+  manager_->callMethod("SetLogLevel").onInterface(kManager).withTimeout(kAnswer).withArguments(level);
 }
 
 void Client::attach_interface(const std::string& name, bool persist) {
   manager_->callMethod("AttachInterface")
       .onInterface(kManager)
-      .withTimeout(kTimeout)
+      .withTimeout(kAnswer)
       .withArguments(name, persist);
 }
 
 void Client::detach_interface(const std::string& name, bool persist) {
   manager_->callMethod("DetachInterface")
       .onInterface(kManager)
-      .withTimeout(kTimeout)
+      .withTimeout(kAnswer)
       .withArguments(name, persist);
 }
 
@@ -252,7 +248,7 @@ Table Client::clean_orphans() { return orphans_by("CleanOrphans"); }
 
 Table Client::orphans_by(const char* method) {
   std::vector<sdbus::Struct<std::string, std::string, std::string>> listed;
-  manager_->callMethod(method).onInterface(kManager).withTimeout(kTimeout).storeResultsTo(listed);
+  manager_->callMethod(method).onInterface(kManager).withTimeout(kAnswer).storeResultsTo(listed);
   Table table{.columns = {{"KIND", "kind"}, {"PLACE", "place"}, {"EXPLANATION", "explanation"}}, .rows = {}};
   for (const auto& row : listed)
     table.rows.push_back({text_cell(row.template get<0>()), text_cell(row.template get<1>()),
@@ -263,17 +259,17 @@ Table Client::orphans_by(const char* method) {
 void Client::enable_exporter(const std::string& name, bool enabled, bool persist) {
   manager_->callMethod(enabled ? "EnableExporter" : "DisableExporter")
       .onInterface(kManager)
-      .withTimeout(kTimeout)
+      .withTimeout(kAnswer)
       .withArguments(name, persist);
 }
 
 void Client::flush_exporter(const std::string& name) {
-  manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kTimeout).withArguments(name);
+  manager_->callMethod("FlushExporter").onInterface(kManager).withTimeout(kAnswer).withArguments(name);
 }
 
-void Client::reload() { manager_->callMethod("Reload").onInterface(kManager).withTimeout(kTimeout); }
+void Client::reload() { manager_->callMethod("Reload").onInterface(kManager).withTimeout(kAnswer); }
 
-void Client::drain() { manager_->callMethod("Drain").onInterface(kManager).withTimeout(kTimeout); }
+void Client::drain() { manager_->callMethod("Drain").onInterface(kManager).withTimeout(kAnswer); }
 
 void Client::monitor(const std::function<void(const Table&)>& show) {
   manager_->uponSignal("LossStarted").onInterface(kManager).call([&](const std::string& name) {

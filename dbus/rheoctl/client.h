@@ -27,6 +27,11 @@ struct FlowsWanted {
 
 class Client {
  public:
+  /// How long an answer may take: somebody may have to type a password.
+  static constexpr std::chrono::seconds kAnswer{130};
+  /// Likewise while a picture stands still.
+  static constexpr std::chrono::seconds kGlance{2};
+
   /// Connects to the system bus.
   Client();
 
@@ -34,7 +39,7 @@ class Client {
   Table interfaces();
   Table exporters();
   Table flows(const FlowsWanted& wanted);
-  /// `by` is what is_grouping() takes; `most` how long to wait: somebody may have to type a password.
+  /// `by` is what is_grouping() takes; `most` how long to wait.
   std::vector<GroupedFlow> grouped_flows(const FlowsWanted& wanted, const std::string& by,
                                          std::chrono::seconds most);
   /// The live flow table's file, open for reading.

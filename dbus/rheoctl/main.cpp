@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -22,8 +21,6 @@ namespace rheo::ctl {
 namespace {
 
 constexpr int kExitUsage = 2;
-// Somebody may have to type a password.
-constexpr std::chrono::seconds kAnswer{130};
 
 using Words = std::span<const std::string>;
 
@@ -127,7 +124,7 @@ int run_flows(Client& client, const Args& args, Words words) {
       .filter = one_text(words), .limit = args.limit, .sort = args.sort.empty() ? "bytes" : args.sort};
   if (args.by.empty()) return print_rows(args, client.flows(wanted));
   FlowGroups groups;
-  groups.look(client.grouped_flows(wanted, args.by, kAnswer), realtime_ns());
+  groups.look(client.grouped_flows(wanted, args.by, Client::kAnswer), realtime_ns());
   return print_rows(args, groups.table(args.by));
 }
 

@@ -16,9 +16,6 @@
 namespace rheo::ctl {
 namespace {
 
-constexpr std::chrono::seconds kGlance{2};
-// Somebody may have to type a password.
-constexpr std::chrono::seconds kFirstAnswer{130};
 // rheod makes a dictionary of each flow for every look.
 constexpr std::uint64_t kIntervalNs = 2 * kNanosecondsPerSecond;
 
@@ -44,7 +41,7 @@ Status run_top_by(Client& client, const std::string& filter, const std::string& 
   const auto look = [&](std::chrono::seconds most) {
     groups.look(client.grouped_flows({.filter = filter}, by, most), realtime_ns());
   };
-  look(kFirstAnswer);  // what is wrong with the filter is said before the terminal is taken
+  look(Client::kAnswer);  // what is wrong with the filter is said before the terminal is taken
   auto screen = Screen::take();
   if (!screen) return forward(std::move(screen));
   std::string message = "q quit";
@@ -56,7 +53,7 @@ Status run_top_by(Client& client, const std::string& filter, const std::string& 
     if (key.kind == KeyKind::quit || (key.kind == KeyKind::character && key.character == 'q')) return Done{};
     if (monotonic_ns() < next_ns) continue;
     try {
-      look(kGlance);
+      look(Client::kGlance);
       message = "q quit";
     } catch (const sdbus::Error&) {
       message = "rheod does not answer";
