@@ -9,21 +9,16 @@ line "passed: owners_truth: CASE", "failed: …: why" or "skipped: …: why"; it
 
     tests/system/owners_truth.py [--build DIR] [--short]
 """
-import argparse
 import json
-import os
 import pathlib
-import shutil
-import subprocess
 import sys
-import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 from rig import Skipped, expect_equal  # noqa: E402
 
-from booted import NEEDED, Container, wait_for  # noqa: E402
-from service import install, set_up  # noqa: E402
+from booted import wait_for  # noqa: E402
+from service import run_installed, set_up  # noqa: E402
 
 RECORDS = "/var/log/rheo/flows.json"
 CONFIG = f"""[interfaces]
@@ -157,47 +152,8 @@ CASES = {"a service that listens": listens, "a service that forks": forks, "a se
          "a service is passed its connection": is_passed_a_connection, "a user's session": is_a_session}
 
 
-def try_case(container, name, case):
-    """True when it failed."""
-    started = time.monotonic()
-    try:
-        case(container)
-    except Skipped as reason:
-        print(f"skipped: owners_truth: {name}: {reason}", flush=True)
-    except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-        print(f"failed: owners_truth: {name}: {' '.join(str(error).split())}", flush=True)
-        print(container.run("journalctl -u rheod --no-pager -n 20", check=False), file=sys.stderr)
-        return True
-    else:
-        print(f"passed: owners_truth: {name} ({time.monotonic() - started:.1f} s)", flush=True)
-    return False
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
-    parser.add_argument("--short", action="store_true", help="the same: it takes half a minute")
-    build = parser.parse_args().build.resolve()
-    missing = [name for name in (*NEEDED, "busctl") if not shutil.which(name)]
-    if os.geteuid() != 0 or missing:
-        print(f"skipped: owners_truth: all: {'not root' if os.geteuid() else 'no ' + ', '.join(missing)}", flush=True)
-        return 0
-    folder = build / "system" / "owners-truth"  # the container's name too, which has no "_"
-    install(build, folder / "installed")
-    container = Container(folder, f"mount --bind / {folder}/root", "--volatile=overlay",
-                          f"--bind-ro={folder}/installed:/installed")
-    failed = False
-    try:
-        container.wait_booted()
-        prepare(container)
-        for name, case in CASES.items():
-            failed |= try_case(container, name, case)
-    except (AssertionError, OSError, subprocess.SubprocessError) as error:
-        failed = True
-        print(f"failed: owners_truth: boot: {' '.join(str(error).split())}", flush=True)
-    finally:
-        container.end()
-    return 1 if failed else 0
+    return run_installed("owners_truth", __doc__, prepare, CASES)
 
 
 if __name__ == "__main__":

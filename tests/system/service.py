@@ -20,7 +20,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
-from rig import expect, expect_equal  # noqa: E402
+from rig import Skipped, expect, expect_equal  # noqa: E402
 
 from booted import NEEDED, Container, wait_for  # noqa: E402
 
@@ -221,39 +221,52 @@ CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and
          "watchdog": watchdog, "detached by hand": detached_by_hand, "stops": stops}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def try_case(container, script, name, case):
+    """True when it failed."""
+    started = time.monotonic()
+    try:
+        case(container)
+    except Skipped as reason:
+        print(f"skipped: {script}: {name}: {reason}", flush=True)
+    except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+        print(f"failed: {script}: {name}: {' '.join(str(error).split())}", flush=True)
+        print(container.run("journalctl -u rheod --no-pager -n 20", check=False), file=sys.stderr)
+        return True
+    else:
+        print(f"passed: {script}: {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    return False
+
+
+def run_installed(script, description, prepare, cases, needed=()):
+    """The cases of a script, in a container into which the build is installed; the script's exit status."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=TOP / "build" / "dev", metavar="DIR")
     parser.add_argument("--short", action="store_true", help="the same: it takes half a minute")
     build = parser.parse_args().build.resolve()
-    missing = [name for name in (*NEEDED, "busctl", "setpriv") if not shutil.which(name)]
+    missing = [name for name in (*NEEDED, "busctl", *needed) if not shutil.which(name)]
     if os.geteuid() != 0 or missing:
-        print(f"skipped: service: all: {'not root' if os.geteuid() else 'no ' + ', '.join(missing)}", flush=True)
+        print(f"skipped: {script}: all: {'not root' if os.geteuid() else 'no ' + ', '.join(missing)}", flush=True)
         return 0
-    folder = build / "system" / "service"
+    folder = build / "system" / script.replace("_", "-")  # the container's name too, which has no "_"
     install(build, folder / "installed")
     container = Container(folder, f"mount --bind / {folder}/root", "--volatile=overlay",
                           f"--bind-ro={folder}/installed:/installed")
-    failed = 0
+    failed = False
     try:
         container.wait_booted()
-        set_up(container)
-        for name, case in CASES.items():
-            started = time.monotonic()
-            try:
-                case(container)
-            except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-                failed += 1
-                print(f"failed: service: {name}: {' '.join(str(error).split())}", flush=True)
-                print(container.run("journalctl -u rheod --no-pager -n 20", check=False), file=sys.stderr)
-            else:
-                print(f"passed: service: {name} ({time.monotonic() - started:.1f} s)", flush=True)
+        prepare(container)
+        for name, case in cases.items():
+            failed |= try_case(container, script, name, case)
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
-        failed += 1
-        print(f"failed: service: boot: {' '.join(str(error).split())}", flush=True)
+        failed = True
+        print(f"failed: {script}: boot: {' '.join(str(error).split())}", flush=True)
     finally:
         container.end()
     return 1 if failed else 0
+
+
+def main():
+    return run_installed("service", __doc__, set_up, CASES, needed=["setpriv"])
 
 
 if __name__ == "__main__":
