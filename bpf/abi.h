@@ -302,7 +302,7 @@ struct meter_settings {
 	__u8 netns_number;	 /* high 8 bits of flow_key.link */
 	__u8 claim_partition;	 /* PREEMPT_RT: claim before use */
 	__u8 note_owners;	 /* of the sockets that send; else no socket is looked at */
-	__u8 zero;
+	__u8 has_coarse_clock;	 /* the kernel's helper, from Linux 5.11 on */
 	struct parse_settings parse;
 };
 ABI_ASSERT(sizeof(struct meter_settings) == 136);

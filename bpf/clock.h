@@ -5,23 +5,14 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
 
-#include "bpf/cursor.h"
+#include "bpf/maps.h"
 
-/* The kernel's list of helpers, as far as this object asks about it. */
-enum bpf_func_id___rheo {
-	BPF_FUNC_ktime_get_coarse_ns___rheo = 160,
-};
-
-/* CLOCK_MONOTONIC as of the last tick; the time itself before Linux 5.11, which
- * has no such helper. */
+/* CLOCK_MONOTONIC as of the last tick; the time itself before Linux 5.11, which has no such
+ * helper. The loader says which: to ask by CO-RE takes a kernel with BTF. */
 BPF_INLINE __u64 read_clock(void)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id___rheo,
-				       BPF_FUNC_ktime_get_coarse_ns___rheo))
-		return bpf_ktime_get_coarse_ns();
-	return bpf_ktime_get_ns();
+	return settings.has_coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
 
 /* CLOCK_MONOTONIC as of about the last tick: the helper is called once a tick, since

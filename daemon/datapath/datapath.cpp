@@ -242,6 +242,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const DatapathOptions& options)
 
   auto state = std::make_unique<State>(std::move(notes), std::move(pins), *std::move(maps));
   state->settings = *settings;
+  state->settings.has_coarse_clock = kernel_has_coarse_clock();
   state->fragment_entries = options.fragments;
   if (state->pins.has(kFragmentsPin))
     if (auto fragments = state->pins.get(kFragmentsPin); fragments)

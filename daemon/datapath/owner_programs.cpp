@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <mntent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -49,6 +50,7 @@ constexpr std::array kPrograms = {
 };
 constexpr const char* kVisitor = "owner_of_older";
 constexpr const char* kOwners = "the owners of flows";
+constexpr const char* kKernelBtf = "/sys/kernel/btf/vmlinux";
 
 struct Destroy {
   void operator()(owner_bpf* skeleton) const { owner_bpf__destroy(skeleton); }
@@ -78,6 +80,13 @@ Result<UniqueFd> open_root_cgroup() {
   ::endmntent(mounts);
   if (!root) return failure("no cgroup2 file system is mounted", std::errc::no_such_file_or_directory);
   return root;
+}
+
+/// The programs read the kernel's own structures, at places that differ from kernel to kernel.
+Status find_kernel_types() {
+  if (::access(kKernelBtf, R_OK) == 0) return Done{};
+  return errno_error(
+      fmt::format("the kernel shows no type information (it needs CONFIG_DEBUG_INFO_BTF=y): {}", kKernelBtf));
 }
 
 std::string pin_of(const OwnerProgram& program) {
@@ -219,11 +228,13 @@ Result<UniqueFd> OwnerPrograms::Loader::attach_one(const OwnerProgram& program) 
 }
 
 std::shared_ptr<OwnerPrograms> OwnerPrograms::start(const PinDirectory& pins, DatapathNotes& notes) {
-  const auto cgroup = open_root_cgroup();
-  if (!cgroup) {
-    notes.push_back({true, fmt::format("{} stay unknown: {}", kOwners, cgroup.error().what)});
+  const auto stay_unknown = [&notes](const Error& why) {
+    notes.push_back({true, fmt::format("{} stay unknown: {}", kOwners, why.what)});
     return nullptr;
-  }
+  };
+  const auto cgroup = open_root_cgroup();
+  if (!cgroup) return stay_unknown(cgroup.error());
+  if (const Status types = find_kernel_types(); !types) return stay_unknown(types.error());
   auto programs = std::make_shared<OwnerPrograms>();
   Loader loader(pins, cgroup->get());
   for (const OwnerProgram& program : kPrograms) {
@@ -246,10 +257,7 @@ std::shared_ptr<OwnerPrograms> OwnerPrograms::start(const PinDirectory& pins, Da
                                         visited.error().what)});
   auto slots = Mapping::map(loader.map(kOwnersMap), abi::OWNER_SLOTS * sizeof(abi::owner_slot), 0,
                             Mapping::Access::read);
-  if (!slots) {
-    notes.push_back({true, fmt::format("{} stay unknown: {}", kOwners, slots.error().what)});
-    return nullptr;
-  }
+  if (!slots) return stay_unknown(slots.error());
   programs->slots_ = *std::move(slots);
   programs->socket_owners_ = UniqueFd(::fcntl(loader.map(kSocketOwnersMap), F_DUPFD_CLOEXEC, 0));
   return programs;

@@ -20,8 +20,6 @@ using rheo::abi::meter_settings;
 namespace rheo {
 namespace {
 
-constexpr const char* kKernelBtf = "/sys/kernel/btf/vmlinux";
-
 std::string program_name(LinkLayer layer, Direction direction, bool realtime) {
   return fmt::format("meter_{}_{}{}", layer == LinkLayer::ethernet ? "ethernet" : "ip",
                      direction_name(direction), realtime ? "_rt" : "");
@@ -77,13 +75,12 @@ UniqueFd another(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 }  // namespace
 
+bool kernel_has_coarse_clock() {
+  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, nullptr) == 1;
+}
+
 Result<Programs> Programs::load(LinkLayer layer, const abi::meter_settings& settings,
                                 const ProgramMaps& maps) {
-  if (::access(kKernelBtf, R_OK) != 0)
-    return errno_error(
-        fmt::format("load the BPF programs: the kernel shows no type information (it needs "
-                    "CONFIG_DEBUG_INFO_BTF=y): {}",
-                    kKernelBtf));
   const std::unique_ptr<flow_bpf, Destroy> object(flow_bpf__open());
   if (!object) return bpf_error("open the BPF object", errno);
   const flow_bpf& skeleton = *object;

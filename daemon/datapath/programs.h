@@ -28,6 +28,9 @@ struct ProgramMaps {
   int socket_owners = -1;  // where there is none settings.note_owners is 0
 };
 
+/// For meter_settings.has_coarse_clock. Loads a small program to see.
+bool kernel_has_coarse_clock();
+
 /// The two programs for interfaces of one link layer.
 class Programs {
  public:

@@ -69,6 +69,7 @@ std::vector<unsigned char> udp_frame() {
 meter_settings settings_for(std::uint32_t sets, bool note_owners) {
   meter_settings settings{};
   settings.note_owners = note_owners;
+  settings.has_coarse_clock = 1;
   for (unsigned i = 0; i < 7; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
   settings.parse.vxlan_ports[0] = 4789;
   settings.parse.vxlan_ports[1] = 8472;

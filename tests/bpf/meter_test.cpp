@@ -179,6 +179,7 @@ class Meter {
     result.ring_wakeup_bytes = options_.ring_bytes / 4;
     result.netns_number = 3;
     result.claim_partition = options_.realtime;
+    result.has_coarse_clock = 1;
     return result;
   }
   void make_cache() {

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import time
 
-from rig import Rig, Skipped, _check, _libc, expect, expect_equal, mount, run
+from rig import Rig, Skipped, _check, _libc, expect, expect_equal, run
 
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG
 ERRNO = {"EPERM": 1, "ENOSYS": 38}
@@ -35,11 +35,6 @@ def refuse_bpf(errno_name):
         _check(_libc.prctl(38, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
         _check(_libc.prctl(22, 2, header, 0, 0), "prctl(PR_SET_SECCOMP)")
     return enter
-
-
-def hide_btf():
-    _check(_libc.unshare(0x00020000), "unshare")
-    mount("tmpfs", "/sys/kernel/btf")
 
 
 def become_nobody():
@@ -141,8 +136,6 @@ def main():
     for errno_name in ERRNO:
         with rig.case(f"bpf() refused with {errno_name}") as case:
             refuse(rig, case, r"(?i)bpf", before_exec=refuse_bpf(errno_name))
-    with rig.case("no BTF") as case:
-        refuse(rig, case, r"BTF", before_exec=hide_btf)
     with rig.case("unknown key") as case:
         refuse(rig, case, r"rheo\.toml:1\b.*nonsense", status=EXIT_CONFIG, text="nonsense = 1\n")
     with rig.case("value out of range") as case:

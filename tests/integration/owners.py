@@ -324,14 +324,8 @@ def same_pid(rig, case):
                   [(pid, f"same-{i}", units[i % 2]) for i in range(count)])
 
 
-def without_cgroup2(rig, case):
+def expect_no_owners(rig, near, case, why):
     """All else works, and one sentence says what is missing."""
-    near, _ = hosts(rig)
-    if not cgroup_root():
-        raise Skipped("no cgroup2 file system is mounted")
-    while folder := cgroup_root():  # of this test's own mount namespace
-        run(["umount", "-l", folder])
-        rig.at_end_of_case(lambda folder=folder: mount("cgroup2", folder))
     rheod = start(rig, near, case, "east")
     actor = Actor(rig, near)
     actor.do(f"udp('{THERE}', 5008, True)", f"udp('{THERE}', 5009, False)")
@@ -340,7 +334,25 @@ def without_cgroup2(rig, case):
         expect_equal((record["flow.packets.delta"], record.get("process.pid")), (1, None), "packets and owner")
     rheod.stop()
     expect_equal([line for line in rheod.said().splitlines() if "owners of flows" in line],
-                 ["rheod: the owners of flows stay unknown: no cgroup2 file system is mounted"], "what rheod says of owners")
+                 [f"rheod: the owners of flows stay unknown: {why}"], "what rheod says of owners")
+
+
+def without_cgroup2(rig, case):
+    near, _ = hosts(rig)
+    if not cgroup_root():
+        raise Skipped("no cgroup2 file system is mounted")
+    while folder := cgroup_root():  # of this test's own mount namespace
+        run(["umount", "-l", folder])
+        rig.at_end_of_case(lambda folder=folder: mount("cgroup2", folder))
+    expect_no_owners(rig, near, case, "no cgroup2 file system is mounted")
+
+
+def without_btf(rig, case):
+    near, _ = hosts(rig)
+    mount("tmpfs", "/sys/kernel/btf")
+    rig.at_end_of_case(lambda: run(["umount", "/sys/kernel/btf"]))
+    expect_no_owners(rig, near, case, "the kernel shows no type information (it needs CONFIG_DEBUG_INFO_BTF=y): "
+                                      "/sys/kernel/btf/vmlinux: No such file or directory")
 
 
 def main():
@@ -348,8 +360,8 @@ def main():
     rig.run_cases({"one end": one_end, "both ends": both_ends, "older sockets": older_sockets,
                    "notes are gone": notes_are_gone, "short lives": short_lives, "same pid": same_pid,
                    "passed on": passed_on, "mapped addresses": mapped_addresses, "containers": containers,
-                   "without cgroup2": without_cgroup2, "on the bus": on_the_bus, "in IPFIX": in_ipfix,
-                   "nothing left": nothing_left})
+                   "without cgroup2": without_cgroup2, "without BTF": without_btf, "on the bus": on_the_bus,
+                   "in IPFIX": in_ipfix, "nothing left": nothing_left})
     rig.end()
 
 
