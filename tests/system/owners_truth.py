@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Whose flows are, under a booted systemd: of services, of those that systemd starts when somebody connects, of servers
-that fork, of a user's session. Who accepts is told where this machine's kernel lets that be followed; else it is who
-bound the listening socket, and nobody where that is systemd.
+that fork, of a user's session, of a container that podman runs. Who accepts is told where this machine's kernel lets that
+be followed; else it is who bound the listening socket, and nobody where that is systemd.
 
 The container is this machine's own root directory under an overlay that is thrown away. For each case it prints one
 line "passed: owners_truth: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when a case failed.
@@ -11,6 +11,7 @@ line "passed: owners_truth: CASE", "failed: …: why" or "skipped: …: why"; it
 """
 import json
 import pathlib
+import shutil
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -148,8 +149,31 @@ def is_a_session(container):
     expect_equal(record["systemd.unit"], f"session-{record.get('systemd.session')}.scope", "unit of the session")
 
 
+# Nobody answers it; the container stays until it is removed.
+IN_A_CONTAINER = "nc 127.0.0.1 6006; sleep 600"
+# With nothing of this machine's own containers, and within the limits that a container has.
+PODMAN = "podman --storage-driver=vfs --root=/opt/podman --runroot=/run/podman"
+RUN = ("--runtime=runc run --detach --pids-limit=-1 --name=owner --log-driver=none --network=host --ulimit=nofile=1024:1024 --ulimit=nproc=1024:1024 "
+       "--rootfs /opt/rootfs")
+
+
+def is_in_a_container(container):
+    """Of podman's own making, out of a root directory with nothing but busybox."""
+    if not (shutil.which("podman") and shutil.which("busybox")):
+        raise Skipped("podman or busybox is not installed")
+    container.run("mkdir -p /opt/rootfs/bin && cp $(command -v busybox) /opt/rootfs/bin/ && "
+                  "for name in sh nc sleep; do ln -s busybox /opt/rootfs/bin/$name; done")
+    container.run(f"{PODMAN} {RUN} /bin/sh -c '{IN_A_CONTAINER}'")
+    number = container.run(PODMAN + " inspect --format '{{.Id}}' owner").strip()
+    record = record_to(container, 6006)
+    told = [record.get(name) for name in ("container.id", "container.runtime", "systemd.unit", "process.executable.name")]
+    expect_equal(told, [number, "podman", f"libpod-{number}.scope", "nc"], "the container, as podman says")
+    container.run(f"{PODMAN} rm --force --time=0 owner")
+
+
 CASES = {"a service that listens": listens, "a service that forks": forks, "a service is passed its listener": is_passed_a_listener,
-         "a service is passed its connection": is_passed_a_connection, "a user's session": is_a_session}
+         "a service is passed its connection": is_passed_a_connection, "a user's session": is_a_session,
+         "a container of podman's": is_in_a_container}
 
 
 def main():
