@@ -134,19 +134,33 @@ OWNER_INLINE void describe_process(struct owner_key *key, struct task_struct *le
 	key->uid = BPF_CORE_READ(leader, cred, euid.val);
 }
 
-/* systemd, the host's, a user's or a container's, or whatever else is the first process. */
+/* A name of less than 16 bytes, to be compared. */
+union short_name {
+	char text[16];
+	__u64 word[2];
+};
+
+OWNER_INLINE int is_same_name(const union short_name *one, const union short_name *other)
+{
+	return one->word[0] == other->word[0] && one->word[1] == other->word[1];
+}
+
+/* systemd, the host's, a user's or a container's, or whatever else is the first process. Any
+ * process may call itself systemd, but none that it starts is in its own cgroup. */
 OWNER_INLINE int is_service_manager(struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	union {
-		char text[16];
-		__u64 word[2];
-	} comm = {}, systemd = { .text = "systemd" };
+	const union short_name systemd = { .text = "systemd" }, scope = { .text = "init.scope" };
+	union short_name comm = {}, cgroup = {};
 
 	if (BPF_CORE_READ(leader, tgid) == 1)
 		return 1;
 	bpf_core_read_str(comm.text, sizeof(comm.text), &leader->comm);
-	return comm.word[0] == systemd.word[0];
+	if (!is_same_name(&comm, &systemd))
+		return 0;
+	bpf_probe_read_kernel_str(cgroup.text, sizeof(cgroup.text),
+				  BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, name));
+	return is_same_name(&cgroup, &scope);
 }
 
 /* The process's number in rheod's own pid namespace, 0 where it has none there. */

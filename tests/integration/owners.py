@@ -213,6 +213,19 @@ def on_the_bus(rig, case):
     rheod.stop()
 
 
+def calls_itself_systemd(rig, case):
+    """What the service manager binds and accepts is nobody's: a name does not make one."""
+    near = rig.namespace("near")
+    rheod = start(rig, near, case, "lo")
+    server, client = Actor(rig, near), Actor(rig, near)
+    server.do("import ctypes", "ctypes.CDLL(None).prctl(15, b'systemd')", "listen(5016)")
+    client.do("connect(5016)")
+    server.do("accept()", "kept[-1].recv(1)", "kept[-1].sendall(b'y')")
+    client.do("kept.pop().close()")
+    expect_owner(record_of(rheod, 5016), server, "destination.", **{"process.executable.name": "systemd"})
+    rheod.stop()
+
+
 def nothing_left(rig, case):
     near, _ = hosts(rig)
     rheod = start(rig, near, case, "east")
@@ -361,7 +374,8 @@ def main():
                    "notes are gone": notes_are_gone, "short lives": short_lives, "same pid": same_pid,
                    "passed on": passed_on, "mapped addresses": mapped_addresses, "containers": containers,
                    "without cgroup2": without_cgroup2, "without BTF": without_btf, "on the bus": on_the_bus,
-                   "in IPFIX": in_ipfix, "nothing left": nothing_left})
+                   "in IPFIX": in_ipfix, "calls itself systemd": calls_itself_systemd,
+                   "nothing left": nothing_left})
     rig.end()
 
 

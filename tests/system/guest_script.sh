@@ -264,17 +264,21 @@ sctp() {
 # Connections on loopback between short-lived clients and servers of three kinds, each in a cgroup of its own.
 owners() {
 	ip link set dev lo up
-	for group in user.slice/clients.scope system.slice/servers.service; do
-		mkdir -p "/sys/fs/cgroup/$group"
+	groups=/sys/fs/cgroup
+	for group in user.slice/clients.scope system.slice/servers.service init.scope; do
+		mkdir -p "$groups/$group"
 	done
 	start owners || return
-	ln /sbin/socket_pairs /sbin/systemd # by its name a service manager, which accepts for others
+	ln /sbin/socket_pairs /sbin/systemd
 	port=7001
 	for kind in prefork forking reuseport systemd same-pid; do
-		program=socket_pairs
-		[ $kind != systemd ] || program=systemd kind=prefork
-		$program $kind $port "$connections" /sys/fs/cgroup/user.slice/clients.scope \
-			/sys/fs/cgroup/system.slice/servers.service >"$folder/pairs.$port" || echo "owners: $kind: exit $?"
+		program=socket_pairs own=$groups servers=$groups/system.slice/servers.service
+		# By its name and cgroup a service manager, which accepts for others.
+		[ $kind != systemd ] || program=systemd kind=prefork own=$groups/init.scope servers=$groups/init.scope
+		(
+			sh -c 'echo $PPID' >$own/cgroup.procs
+			exec $program $kind $port "$connections" $groups/user.slice/clients.scope $servers
+		) >"$folder/pairs.$port" || echo "owners: $kind: exit $?"
 		port=$((port + 1))
 	done
 	stop
