@@ -275,6 +275,14 @@ struct owner_slot {
 };
 ABI_ASSERT(sizeof(struct owner_slot) == 1024);
 
+/* How many numbers were given, beside their lock: a struct bpf_spin_lock to the kernel. */
+struct owner_counts {
+	__u32 lock;
+	__u32 given;
+	__u32 given_traced;
+};
+ABI_ASSERT(sizeof(struct owner_counts) == 12);
+
 /* Numbers of both kinds have places of their own: they are given at the same time. */
 static inline __u32 owner_place(__u32 number)
 {

@@ -31,13 +31,18 @@ struct {
 	__type(value, __u32);
 } owner_numbers SEC(".maps");
 
-/* How many numbers were given. The lock is for programs on kernels without atomic reads
- * (before 5.12), and may not be taken by those that trace: they have numbers of their own. */
+/* struct owner_counts with the kernel's own lock. It is for programs on kernels without atomic
+ * reads (before 5.12), and may not be taken by those that trace: they have numbers of their own. */
 struct owner_sequence {
 	struct bpf_spin_lock lock;
 	__u32 given;
 	__u32 given_traced;
 };
+ABI_ASSERT(sizeof(struct owner_sequence) == sizeof(struct owner_counts));
+ABI_ASSERT(__builtin_offsetof(struct owner_sequence, given) ==
+	   __builtin_offsetof(struct owner_counts, given));
+ABI_ASSERT(__builtin_offsetof(struct owner_sequence, given_traced) ==
+	   __builtin_offsetof(struct owner_counts, given_traced));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

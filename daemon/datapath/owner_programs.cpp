@@ -107,13 +107,12 @@ Result<UniqueFd> attach(const OwnerProgram& program, int program_fd, int cgroup,
 /// New notes begin where no earlier ones can have ended, unless those were of more than one process a
 /// millisecond: flows may outlive notes, and then they are nobody's.
 Status begin_numbers(int sequence) {
-  // struct owner_sequence: a lock and two counts.
-  std::array<std::uint32_t, 3> value{};
+  abi::owner_counts counts{};
   const std::uint32_t zero = 0;
-  if (bpf_map_lookup_elem(sequence, &zero, value.data()) != 0) return bpf_error("read owner_sequence", errno);
-  if (value[1] != 0 || value[2] != 0) return Done{};
-  value[1] = value[2] = static_cast<std::uint32_t>(monotonic_ns() / 1'000'000);
-  if (bpf_map_update_elem(sequence, &zero, value.data(), BPF_ANY) != 0)
+  if (bpf_map_lookup_elem(sequence, &zero, &counts) != 0) return bpf_error("read owner_sequence", errno);
+  if (counts.given != 0 || counts.given_traced != 0) return Done{};
+  counts.given = counts.given_traced = static_cast<std::uint32_t>(monotonic_ns() / 1'000'000);
+  if (bpf_map_update_elem(sequence, &zero, &counts, BPF_ANY) != 0)
     return bpf_error("write owner_sequence", errno);
   return Done{};
 }
