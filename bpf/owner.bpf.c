@@ -98,11 +98,11 @@ OWNER_INLINE __u32 number_of(struct task_struct *task, const int traced)
 	return number;
 }
 
-OWNER_INLINE int note(struct socket_owner *owner, __u32 number)
+OWNER_INLINE int note(struct socket_owner *owner, __u32 number, __u32 awaits_accept)
 {
 	if (owner) {
 		owner->number = number;
-		owner->awaits_accept = 0;
+		owner->awaits_accept = awaits_accept;
 	}
 	return 1;
 }
@@ -112,16 +112,16 @@ OWNER_INLINE int note_current(struct bpf_sock *sk)
 	if (!sk)
 		return 1;
 	return note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
-		    number_of((void *)bpf_get_current_task(), 0));
+		    number_of((void *)bpf_get_current_task(), 0), 0);
 }
 
 /* The service manager creates sockets, and binds them, for those whom it starts. */
-OWNER_INLINE int note_creator(struct bpf_sock *sk)
+OWNER_INLINE int note_creator(struct bpf_sock *sk, __u32 awaits_accept)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
 	return note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
-		    is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 0));
+		    is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 0), awaits_accept);
 }
 
 /* A TCP socket sends nothing before it is bound or connected: it is not noted twice then. */
@@ -129,22 +129,14 @@ SEC("cgroup/sock_create")
 int owner_created(struct bpf_sock *sk)
 {
 	return owner_settings.notes_tcp_later && sk->protocol == PROTOCOL_TCP ? 1
-									      : note_creator(sk);
+									      : note_creator(sk, 0);
 }
 
 /* What a listener's storage says goes over to the sockets that it makes. A program of "sockops"
  * would see it listen, and be called ten times a connection. */
 OWNER_INLINE int note_binder(struct bpf_sock *sk)
 {
-	struct socket_owner *owner;
-
-	if (sk->protocol != PROTOCOL_TCP)
-		return 1;
-	note_creator(sk);
-	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
-	if (owner)
-		owner->awaits_accept = owner_settings.follows_accept;
-	return 1;
+	return sk->protocol == PROTOCOL_TCP ? note_creator(sk, owner_settings.follows_accept) : 1;
 }
 
 SEC("cgroup/post_bind4")
@@ -195,7 +187,7 @@ int BPF_PROG(owner_accepts, struct socket *listening, struct socket *accepted)
 	(void)listening;
 	if (sk)
 		note(bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE),
-		     is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 1));
+		     is_service_manager(task) ? OWNER_UNKNOWN : number_of(task, 1), 0);
 	return 0;
 }
 
@@ -235,7 +227,7 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 		     (state == TCP_STATE_CLOSE && BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_TCP);
 	if (!is_service_manager(task) &&
 	    (!has_owner(owner) || (owner->awaits_accept && !may_listen)))
-		note(owner, number_of(task, 1));
+		owner->number = number_of(task, 1);
 	owner->awaits_accept = may_listen && owner_settings.follows_accept;
 	return 0;
 }
