@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
@@ -91,6 +92,12 @@ Status find_kernel_types() {
 
 std::string pin_of(const OwnerProgram& program) {
   return fmt::format("{}{}", kOwnerLinkPrefix, program.name);
+}
+
+/// Links of programs that an earlier rheod of the same schema had and this one does not.
+void remove_unknown_links(const PinDirectory& pins) {
+  for (const std::string& name : pins.names_beginning_with(kOwnerLinkPrefix))
+    if (std::ranges::find(kPrograms, name, pin_of) == kPrograms.end()) pins.unpin(name);
 }
 
 /// The pinned one of the same program, replaced in one step where the kernel can, else anew.
@@ -235,6 +242,7 @@ std::shared_ptr<OwnerPrograms> OwnerPrograms::start(const PinDirectory& pins, Da
   if (!cgroup) return stay_unknown(cgroup.error());
   if (const Status types = find_kernel_types(); !types) return stay_unknown(types.error());
   auto programs = std::make_shared<OwnerPrograms>();
+  remove_unknown_links(pins);
   Loader loader(pins, cgroup->get());
   for (const OwnerProgram& program : kPrograms) {
     auto link = loader.attach_one(program);

@@ -226,6 +226,19 @@ def calls_itself_systemd(rig, case):
     rheod.stop()
 
 
+def links_of_another_build(rig, case):
+    """A program of an earlier rheod's that this one does not know is not left running."""
+    near = rig.namespace("near")
+    rheod = start(rig, near, case, "lo")
+    (known,) = (rheod.folder / "bpf" / "rheo").rglob("owner_link_owner_created")
+    rheod.kill()
+    unknown = known.with_name("owner_link_owner_listens")
+    known.rename(unknown)
+    rheod.start()
+    expect_equal((known.exists(), unknown.exists()), (True, False), "the known link and the unknown one")
+    rheod.stop()
+
+
 def nothing_left(rig, case):
     near, _ = hosts(rig)
     rheod = start(rig, near, case, "east")
@@ -375,7 +388,7 @@ def main():
                    "passed on": passed_on, "mapped addresses": mapped_addresses, "containers": containers,
                    "without cgroup2": without_cgroup2, "without BTF": without_btf, "on the bus": on_the_bus,
                    "in IPFIX": in_ipfix, "calls itself systemd": calls_itself_systemd,
-                   "nothing left": nothing_left})
+                   "links of another build": links_of_another_build, "nothing left": nothing_left})
     rig.end()
 
 
