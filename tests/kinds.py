@@ -27,7 +27,7 @@ INTEGRATION_AT_ONCE = 2
 INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp builds a Collector, once
 INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
 LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"], "rpm": ["--long"], "package": ["--long"],
-                "kernels": ["--connections", "6700"]}  # 100,000 in all where accept is followed
+                "kernels": ["--connections", "500", "--many", "50000"]}  # of each, 100,000 on each kernel
 SYSTEM_SECONDS = 900  # downloads included, the first time
 SYSTEM_LANES = (("service", "owners_truth", "package", "rpm"), ("kernels",))  # beside each other; each in its order
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}

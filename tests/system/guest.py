@@ -14,7 +14,7 @@ import stat
 import subprocess
 import tarfile
 
-RESULTS_BYTES = 256 << 20
+RESULTS_BYTES = 512 << 20  # of the disk, most of which are never written
 MODULES = ("virtio_pci", "virtio_blk", "virtio_rng", "veth", "cls_bpf", "sch_ingress", "ip_gre", "ipip", "sit",
            "wireguard", "8021q", "dummy", "bonding", "sctp")
 INIT = pathlib.Path(__file__).parent / "guest_init.sh"

@@ -5,7 +5,7 @@
 ip() { /sbin/ip "$@"; } # the shell prefers its own
 tc() { /sbin/tc "$@"; }
 
-. /payload/cases # cases="conservation …" packets=N flows=N connections=N
+. /payload/cases # cases="conservation …" packets=N flows=N connections=N kinds="prefork …" few=N few_kinds="mapped …" many=N …
 
 # Interfaces must not speak of their own accord.
 quiet_up() { # INTERFACE [ip options]
@@ -261,26 +261,45 @@ sctp() {
 	ip link delete dev east
 }
 
-# Connections on loopback between short-lived clients and servers of three kinds, each in a cgroup of its own.
+converse() { # KIND PORT NUMBER
+	program=socket_pairs serves=$1 own=$groups servers=$groups/system.slice/servers.service
+	# By its name and cgroup a service manager, which accepts for others.
+	[ "$1" != systemd ] || program=systemd serves=prefork own=$groups/init.scope servers=$groups/init.scope
+	(
+		sh -c 'echo $PPID' >$own/cgroup.procs
+		exec $program $serves "$2" "$3" $groups/user.slice/clients.scope $servers
+	) >"/out/owners/pairs.$2" || echo "owners: $1: exit $?"
+}
+
+converse_each() { # NUMBER KIND…: one port after the other
+	number=$1
+	shift
+	for kind in "$@"; do
+		port=$((port + 1))
+		converse "$kind" $port "$number"
+	done
+}
+
+# Conversations on loopback between short-lived clients and servers of several kinds, each in a cgroup of its own.
 owners() {
 	ip link set dev lo up
 	groups=/sys/fs/cgroup
 	for group in user.slice/clients.scope system.slice/servers.service init.scope; do
 		mkdir -p "$groups/$group"
 	done
-	start owners || return
 	ln /sbin/socket_pairs /sbin/systemd
 	port=7001
-	for kind in prefork forking reuseport systemd same-pid; do
-		program=socket_pairs own=$groups servers=$groups/system.slice/servers.service
-		# By its name and cgroup a service manager, which accepts for others.
-		[ $kind != systemd ] || program=systemd kind=prefork own=$groups/init.scope servers=$groups/init.scope
-		(
-			sh -c 'echo $PPID' >$own/cgroup.procs
-			exec $program $kind $port "$connections" $groups/user.slice/clients.scope $servers
-		) >"$folder/pairs.$port" || echo "owners: $kind: exit $?"
-		port=$((port + 1))
+	converse older $port 16 & # half of them are there before rheod is
+	older=$!
+	until [ "$(grep -cs accept /out/owners/pairs.$port)" = 8 ] || ! kill -0 $older 2>/dev/null; do
+		usleep 100000
 	done
+	start owners || return
+	: >/run/go
+	wait $older
+	converse_each $connections $kinds
+	converse_each $few $few_kinds
+	converse_each $many $many_kinds
 	stop
 }
 

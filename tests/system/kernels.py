@@ -5,8 +5,8 @@
 On each: the hook is the one that the kernel has; every packet of a veth pair is in a record, to the octet, and
 also when rheod is killed in between, or dies while it takes over and is then detached by hand; links without a
 link-layer header are metered by their inner packets; IPFIX over SCTP has everything; what passes a VLAN on a bond is
-reported once, or once for each with deduplicate = "none"; and both owners of connections on loopback are told, and
-no wrong one, as far as docs/kernels.md says that the kernel allows it.
+reported once, or once for each with deduplicate = "none"; and both owners of connections and datagrams on loopback are
+told, also of those that are older than rheod, and no wrong one, as far as docs/kernels.md says that the kernel allows it.
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -29,13 +29,16 @@ import sum_records  # noqa: E402
 
 import debian_kernels  # noqa: E402
 import guest  # noqa: E402
-from owners_ledger import KERNEL_TABLE, expect_owners, row_of  # noqa: E402
+from owners_ledger import FEW_KINDS, KERNEL_TABLE, KINDS, MANY_KINDS, OF_ONE_CLIENT, expect_owners, row_of  # noqa: E402
 
 GUEST_SECONDS = 240  # one kernel, all cases
 ALL_SECONDS = 700  # all guests together
 SECONDS_OF_CONNECTIONS = 0.2  # of one to each kind of server; those of the default are in the above
+SECONDS_OF_MANY = 0.04  # the same, of clients that make many
 FLOWS = 500
 CONNECTIONS = 100
+MANY_CONNECTIONS = 500
+FEW_CONNECTIONS = 10  # to servers of the rarer kinds
 PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
@@ -256,7 +259,9 @@ def programs(build):
 
 
 def payload(cases, arguments):
-    numbers = f"packets={arguments.packets} flows={FLOWS} connections={arguments.connections}"
+    numbers = (f'packets={arguments.packets} flows={FLOWS} connections={arguments.connections} kinds="{" ".join(KINDS)}" '
+               f'few={min(FEW_CONNECTIONS, arguments.connections)} few_kinds="{" ".join(FEW_KINDS)}" '
+               f'many={arguments.many} many_kinds="{" ".join(MANY_KINDS)}"')
     files = {"script.sh": (pathlib.Path(__file__).parent / "guest_script.sh").read_bytes(),
              "cases": f'cases="{" ".join(cases)}" {numbers}\n'.encode()}
     for case in cases:
@@ -324,9 +329,12 @@ def main():
     parser.add_argument("--packets", type=int, default=30_000, help="in each direction (default 30000)")
     parser.add_argument("--connections", type=int, default=CONNECTIONS,
                         help=f"to each kind of server (default {CONNECTIONS}, most 50000)")
+    parser.add_argument("--many", type=int, default=MANY_CONNECTIONS,
+                        help=f"to each of two kinds, of clients that make {OF_ONE_CLIENT} each (default {MANY_CONNECTIONS}, most 50000)")
     arguments = parser.parse_args()
     arguments.build = arguments.build.resolve()
-    arguments.more_seconds = max(0, arguments.connections - CONNECTIONS) * SECONDS_OF_CONNECTIONS
+    arguments.more_seconds = (max(0, arguments.connections - CONNECTIONS) * SECONDS_OF_CONNECTIONS
+                              + max(0, arguments.many - MANY_CONNECTIONS) * SECONDS_OF_MANY)
     arguments.seconds_left = ALL_SECONDS + len(debian_kernels.KERNELS) * arguments.more_seconds
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     reports = Reports()
