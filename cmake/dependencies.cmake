@@ -16,6 +16,7 @@ pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.85)
 pkg_check_modules(NCURSES REQUIRED IMPORTED_TARGET ncursesw)
 pkg_check_modules(SDBUS REQUIRED IMPORTED_TARGET sdbus-c++>=1.2)
 find_package(ZLIB REQUIRED)
+find_package(nlohmann_json 3.10 REQUIRED)
 find_program(RHEO_XML2CPP sdbus-c++-xml2cpp REQUIRED)
 
 # BPF programs are compiled by clang whatever compiles the rest.

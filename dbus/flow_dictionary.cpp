@@ -28,12 +28,15 @@ struct OwnerText {
 };
 constexpr OwnerText kOwnerTexts[] = {{"ProcessExecutableName", &Owner::name},
                                      {"ProcessExecutablePath", &Owner::executable},
+                                     {"ProcessCommandLine", &Owner::command_line},
                                      {"ProcessOwner", &Owner::user},
                                      {"SystemdUnit", &Owner::unit},
                                      {"SystemdUserUnit", &Owner::user_unit},
                                      {"SystemdSlice", &Owner::slice},
                                      {"SystemdSession", &Owner::session},
                                      {"ContainerId", &Owner::container_id},
+                                     {"ContainerName", &Owner::container_name},
+                                     {"ContainerImageName", &Owner::container_image},
                                      {"ContainerRuntime", &Owner::container_runtime}};
 
 /// What is known of the owner; null: nothing.

@@ -36,12 +36,15 @@ void OwnerTexts::render(std::string& out, const Owner& owner, unsigned offset) c
   if (owner.pid != 0) format_.integer(out, field(Field::process_pid), owner.pid);
   text(Field::process_executable_name, owner.name);
   text(Field::process_executable_path, owner.executable);
+  text(Field::process_command_line, owner.command_line);
   text(Field::process_owner, owner.user);
   text(Field::systemd_unit, owner.unit);
   text(Field::systemd_user_unit, owner.user_unit);
   text(Field::systemd_slice, owner.slice);
   text(Field::systemd_session, owner.session);
   text(Field::container_id, owner.container_id);
+  text(Field::container_name, owner.container_name);
+  text(Field::container_image_name, owner.container_image);
   text(Field::container_runtime, owner.container_runtime);
 }
 

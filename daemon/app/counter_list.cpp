@@ -71,6 +71,8 @@ std::vector<NamedCounter> list_counters(const DaemonCounters& counters) {
   list.add("owners.resolved", counters.owners.resolved);
   list.add("owners.forgotten", counters.owners.forgotten);
   list.add("owners.known", counters.owners.known);
+  list.add("owners.containers_named", counters.owners.containers_named);
+  list.add("owners.containers_unnamed", counters.owners.containers_unnamed);
   list.add("collector.drains", counters.collector.drains);
   list.add("collector.drain_ns_last", counters.collector.drain_ns_last);
   list.add("collector.drain_ns_longest", counters.collector.drain_ns_longest);

@@ -138,7 +138,8 @@ Status Daemon::build() {
                *table_->file().set_aside() + "; starting with an empty table");
   if (auto loaded = load_datapath(); !loaded) return loaded;
   if (auto notes = datapath_->owners()) {
-    owners_.emplace(std::move(notes));
+    owners_.emplace(std::move(notes), owner_options(config_));
+    log_unreadable_names(owner_options(config_));
     table_->set_owner_seen([this](std::uint32_t number) { owners_->find(number); });
   }
 

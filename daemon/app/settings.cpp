@@ -63,6 +63,10 @@ DatapathOptions datapath_options(const Config& config) {
           .pin_directory = config.daemon.pin_directory};
 }
 
+OwnerOptions owner_options(const Config& config) {
+  return {.container_names = config.datapath.container_names, .command_lines = config.datapath.command_lines};
+}
+
 ClassSettings class_settings(const Config& config) {
   const auto named = [](const std::string& name, const ClassConfig& of) {
     return NamedPrefixes{.name = name, .prefixes = of.prefixes, .file = of.file};

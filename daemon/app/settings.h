@@ -8,6 +8,7 @@
 #include "daemon/config/config.h"
 #include "daemon/datapath/options.h"
 #include "daemon/enrich/class_loader.h"
+#include "daemon/enrich/owner_directory.h"
 #include "daemon/flow/flow_table.h"
 #include "daemon/model/link.h"
 #include "daemon/model/metering.h"
@@ -19,6 +20,7 @@ namespace rheo {
 log::Priority threshold_of(LogLevel level);
 DatapathOptions datapath_options(const Config& config);
 ClassSettings class_settings(const Config& config);
+OwnerOptions owner_options(const Config& config);
 
 /// The table in `run_directory`, or in memory only where that is empty.
 FlowTableOptions table_options(const Config& config, const std::string& run_directory);

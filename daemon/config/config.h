@@ -52,7 +52,9 @@ struct DatapathConfig {
   std::uint64_t evicted_ring = 32ULL << 20U;  // bytes, a power of two
   std::uint32_t fragments = 8'192;            // datagrams whose ports are remembered
   Duration drain_interval = std::chrono::seconds(1);
-  bool owners = true;  // note whose the sockets are
+  bool owners = true;            // note whose the sockets are
+  bool command_lines = false;    // of processes, which may hold secrets
+  bool container_names = false;  // read them, and images, from files of the runtimes
   friend bool operator==(const DatapathConfig&, const DatapathConfig&) = default;
 };
 

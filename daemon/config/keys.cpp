@@ -233,6 +233,8 @@ const Keys<DatapathConfig>& datapath_keys() {
       {"fragments", number(&DatapathConfig::fragments, 1, 1'048'576)},
       {"drain_interval", duration(&DatapathConfig::drain_interval, 50ms, 60s)},
       {"owners", on_off(&DatapathConfig::owners)},
+      {"command_lines", on_off(&DatapathConfig::command_lines)},
+      {"container_names", on_off(&DatapathConfig::container_names)},
   };
   return keys;
 }

@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "daemon/enrich/cgroup_path.h"
+#include "daemon/enrich/command_line.h"
 
 namespace rheo {
 
@@ -23,7 +25,7 @@ std::shared_ptr<const Owner> OwnerDirectory::find(std::uint32_t number) {
     return nullptr;
   }
   ++counters_.resolved;
-  if (known_.size() >= most_) make_room();
+  if (known_.size() >= options_.most) make_room();
   auto owner = resolve(*noted);
   known_[number] = {.owner = owner, .asked = ++asked_};
   return owner;
@@ -31,17 +33,24 @@ std::shared_ptr<const Owner> OwnerDirectory::find(std::uint32_t number) {
 
 std::shared_ptr<const Owner> OwnerDirectory::resolve(const SocketOwner& noted) {
   CgroupMeaning meaning = read_cgroup_path(noted.cgroup);
-  return std::make_shared<const Owner>(Owner{.pid = noted.pid,
-                                             .uid = noted.uid,
-                                             .name = noted.comm,
-                                             .executable = noted.executable,
-                                             .user = users_.find(noted.uid),
-                                             .unit = std::move(meaning.unit),
-                                             .user_unit = std::move(meaning.user_unit),
-                                             .slice = std::move(meaning.slice),
-                                             .session = std::move(meaning.session),
-                                             .container_id = std::move(meaning.container_id),
-                                             .container_runtime = std::move(meaning.container_runtime)});
+  ContainerLabel label;
+  if (options_.container_names && !meaning.container_id.empty())
+    label = containers_.find(meaning.container_id, meaning.container_runtime, monotonic_ns());
+  return std::make_shared<const Owner>(
+      Owner{.pid = noted.pid,
+            .uid = noted.uid,
+            .name = noted.comm,
+            .executable = noted.executable,
+            .command_line = options_.command_lines ? read_command_line(options_.root + "/proc", noted) : "",
+            .user = users_.find(noted.uid),
+            .unit = std::move(meaning.unit),
+            .user_unit = std::move(meaning.user_unit),
+            .slice = std::move(meaning.slice),
+            .session = std::move(meaning.session),
+            .container_id = std::move(meaning.container_id),
+            .container_name = std::move(label.name),
+            .container_image = std::move(label.image),
+            .container_runtime = std::move(meaning.container_runtime)});
 }
 
 /// Forgets the half that was asked for longest ago.
@@ -58,6 +67,8 @@ OwnerCounters OwnerDirectory::counters() const {
   const std::scoped_lock lock(mutex_);
   OwnerCounters counters = counters_;
   counters.known = known_.size();
+  counters.containers_named = containers_.named();
+  counters.containers_unnamed = containers_.unnamed();
   return counters;
 }
 

@@ -6,20 +6,28 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
+#include "daemon/enrich/container_names.h"
 #include "daemon/enrich/user_names.h"
 #include "daemon/model/counters.h"
 #include "daemon/model/owner.h"
 
 namespace rheo {
 
+struct OwnerOptions {
+  std::size_t most = 65'536;  // owners that are kept, those asked for last
+  bool container_names = false;
+  bool command_lines = false;
+  std::string root = "";  // before the paths of container runtimes' files, and /proc
+};
+
 class OwnerDirectory final : public Owners {
  public:
-  /// Keeps at most `most` owners, those asked for last.
-  explicit OwnerDirectory(std::shared_ptr<const OwnerNotes> notes, std::size_t most = 65'536)
-      : notes_(std::move(notes)), most_(most) {}
+  explicit OwnerDirectory(std::shared_ptr<const OwnerNotes> notes, OwnerOptions options = {})
+      : notes_(std::move(notes)), options_(std::move(options)), containers_(options_.root) {}
 
   std::shared_ptr<const Owner> find(std::uint32_t number) override;
   OwnerCounters counters() const;
@@ -34,9 +42,10 @@ class OwnerDirectory final : public Owners {
   void make_room();
 
   const std::shared_ptr<const OwnerNotes> notes_;
-  const std::size_t most_;
+  const OwnerOptions options_;
   mutable std::mutex mutex_;
   UserNames users_;
+  ContainerNames containers_;
   std::unordered_map<std::uint32_t, Known> known_;
   std::uint64_t asked_ = 0;
   OwnerCounters counters_;

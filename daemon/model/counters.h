@@ -76,6 +76,9 @@ struct OwnerCounters {
   std::uint64_t resolved = 0;   // found in the kernel's notes
   std::uint64_t forgotten = 0;  // asked for when the note had made room for another
   std::uint64_t known = 0;      // now
+  // Times that the files of container runtimes were read, and told a name, or none.
+  std::uint64_t containers_named = 0;
+  std::uint64_t containers_unnamed = 0;
 };
 
 struct DaemonCounters {

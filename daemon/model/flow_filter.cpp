@@ -44,7 +44,7 @@ constexpr OwnerWord kOwnerWords[] = {
     {"uid", What::uid, "a user's number, 0 to 4294967295, is expected"},
     {"process", What::process, "the name or the path of a program is expected"},
     {"pid", What::pid, "a process's number, 1 to 4294967295, is expected"},
-    {"container", What::container, "the id of a container, or its beginning, is expected"}};
+    {"container", What::container, "the name of a container, its id, or the id's beginning, is expected"}};
 
 /// The end of what stands in quotes at `at`, npos where it is nothing, or endless.
 std::size_t end_of_quoted(std::string_view text, std::size_t at) {
@@ -289,7 +289,7 @@ bool owner_holds(const Step& step, const Owner& owner) {
     case What::pid:
       return owner.pid == step.low;
     default:
-      return owner.container_id.starts_with(step.name);
+      return owner.container_id.starts_with(step.name) || owner.container_name == step.name;
   }
 }
 

@@ -39,7 +39,7 @@ class FlowFilter {
   ///   PRIMITIVE  := tcp | udp | icmp | icmpv6 | sctp | proto N | ip | ip6 | vlan N | interface NAME
   ///               | [src|dst] host ADDRESS | [src|dst] net ADDRESS/BITS | [src|dst] port N[-N]
   ///               | [src|dst] class NAME | [src|dst] unit NAME | [src|dst] user NAME | [src|dst] uid N
-  ///               | [src|dst] process NAME-OR-PATH | [src|dst] pid N | [src|dst] container ID
+  ///               | [src|dst] process NAME-OR-PATH | [src|dst] pid N | [src|dst] container NAME-OR-ID
   ///
   /// A name may stand in double quotes; of a container's id the beginning is enough.
   static Result<FlowFilter> parse(std::string_view text, const LinkTable& links, FilterSources sources = {});

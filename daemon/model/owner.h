@@ -42,12 +42,15 @@ struct Owner {
   std::uint32_t uid = 0;
   std::string name;               // at most 15 octets
   std::string executable;         // its path as the process sees it
+  std::string command_line;       // "" where the settings do not ask for it, or the process was gone
   std::string user;               // its name, or its number
   std::string unit;               // systemd's, "nginx.service"
   std::string user_unit;          // of the user's own manager, "syncthing.service"
   std::string slice;              // "system.slice"
   std::string session;            // the login session's, "3"
   std::string container_id;       // 64 hexadecimal digits, or a name for LXC and nspawn
+  std::string container_name;     // what its user calls it; "" where the settings do not ask for it
+  std::string container_image;    // likewise
   std::string container_runtime;  // "docker", "podman", "containerd", "cri-o", "lxc", "systemd-nspawn"
 };
 

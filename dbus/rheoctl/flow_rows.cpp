@@ -23,6 +23,7 @@ std::string owner_text(const Flow& flow, const std::string& side) {
     return found == flow.end() ? std::string() : found->second.get<std::string>();
   };
   if (std::string unit = known("SystemdUserUnit"); !unit.empty()) return unit;
+  if (std::string name = known("ContainerName"); !name.empty()) return name;
   if (const std::string id = known("ContainerId"); !id.empty())
     return id.substr(0, known("ContainerRuntime") == "lxc" ? id.size() : 12);
   std::string unit = known("SystemdUnit");
@@ -35,7 +36,10 @@ std::string group_of(const Flow& flow, const std::string& by, const std::string&
   const auto known = [&](const std::string& key) { return member<std::string>(flow, (side + key).c_str()); };
   if (by == "process") return known("ProcessExecutableName");
   if (by == "user") return known("ProcessOwner");
-  if (by == "container") return known("ContainerId");
+  if (by == "container") {
+    std::string name = known("ContainerName");
+    return name.empty() ? known("ContainerId") : name;
+  }
   if (by == "class") return known("Class");
   if (by == "peer") return known("");
   std::string of_user = known("SystemdUserUnit");

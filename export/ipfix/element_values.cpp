@@ -22,6 +22,13 @@ std::uint16_t class_of(const FlowView& v, const Address& address) {
   return v.classes == nullptr ? std::uint16_t{0} : static_cast<std::uint16_t>(v.classes->find(address) + 1);
 }
 
+std::array<char, 32> class_name(const FlowView& v, const Address& address) {
+  std::array<char, 32> value{};
+  if (v.classes != nullptr)
+    std::ranges::copy(cut_utf8(std::string(v.classes->name_of(address)), value.size()), value.begin());
+  return value;
+}
+
 std::uint8_t listed(const FlowView& v, const Address& address) {
   return v.classes == nullptr ? std::uint8_t{0} : std::to_underlying(v.classes->listed(address));
 }

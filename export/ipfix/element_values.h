@@ -23,6 +23,9 @@ const Address& outer_destination(const FlowView& v);
 /// One more than the class's number; 0: not known.
 std::uint16_t class_of(const FlowView& v, const Address& address);
 
+/// The class's name, filled up with zeros; nothing but these: not known.
+std::array<char, 32> class_name(const FlowView& v, const Address& address);
+
 /// The number of Listed.
 std::uint8_t listed(const FlowView& v, const Address& address);
 

@@ -32,7 +32,8 @@ CONTENTS = (r"usr/sbin/rheod", r"usr/bin/rheoctl", UNIT, r"etc/rheo/rheo\.toml",
             r"usr/share/bash-completion/completions/rheoctl", r"usr/share/zsh/vendor-completions/_rheoctl",
             *(rf"usr/share/man/man{page.name.split('.')[-2]}/{re.escape(page.stem)}\.gz"
               for page in sorted((TOP / "man").glob("*.scd"))),
-            r"usr/share/rheo/schema", r"usr/share/rheo/rheod-netns\.conf", r"usr/share/doc/rheo/.+",
+            r"usr/share/rheo/schema", r"usr/share/rheo/rheod-command-lines\.conf",
+            r"usr/share/rheo/rheod-container-names\.conf", r"usr/share/rheo/rheod-netns\.conf", r"usr/share/doc/rheo/.+",
             r"usr/share/lintian/overrides/rheo")
 BELONGS_TO_RHEOD = ("etc/rheo/rheo.toml.d/90-rheoctl-x.toml", "run/rheo/flows", "var/lib/rheo/spool", "var/log/rheo/flows.json",
                     "sys/fs/bpf/rheo/v1/seen")

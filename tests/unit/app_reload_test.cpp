@@ -37,6 +37,8 @@ const std::map<std::string, std::string> kOtherValues = {
     {"datapath.fragments", "7"},
     {"datapath.drain_interval", "'2s'"},
     {"datapath.owners", "false"},
+    {"datapath.command_lines", "true"},
+    {"datapath.container_names", "true"},
     {"tunnels.vxlan_ports", "[7]"},
     {"tunnels.geneve_ports", "[7]"},
     {"tunnels.wireguard_ports", "[7]"},

@@ -139,9 +139,9 @@ FlowRecord owned() {
 }
 
 TEST(FlowFilter, WhoseTheSocketsAre) {
-  for (const char* what :
-       {"unit user@33.service", "unit web.service", "unit web", "user www-data", "uid 33", "process nginx",
-        "process /usr/sbin/nginx", "process \"nginx\"", "pid 4711", "container web", "container we"}) {
+  for (const char* what : {"unit user@33.service", "unit web.service", "unit web", "user www-data", "uid 33",
+                           "process nginx", "process /usr/sbin/nginx", "process \"nginx\"", "pid 4711",
+                           "container web", "container we", "container front"}) {
     const std::string text = what;
     EXPECT_TRUE(matches(text, owned())) << text;
     EXPECT_TRUE(matches("src " + text + " and tcp", owned())) << text;
@@ -152,7 +152,7 @@ TEST(FlowFilter, WhoseTheSocketsAre) {
   }
   for (const char* text : {"unit web.socket", "unit user@34", "user www", "uid 0", "process ngin",
                            "process sbin/nginx", "process nginx.", "pid 471", "container webs",
-                           "container eb", "process \"nginx or\"", "process \"(nginx)\""}) {
+                           "container fron", "container eb", "process \"nginx or\"", "process \"(nginx)\""}) {
     EXPECT_FALSE(matches(text, owned())) << text;
   }
 }

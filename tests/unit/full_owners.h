@@ -16,12 +16,15 @@ class FullOwners final : public Owners {
                                                .uid = 33,
                                                .name = "nginx",
                                                .executable = "/usr/sbin/nginx",
+                                               .command_line = "nginx -g x",
                                                .user = "www-data",
                                                .unit = "user@33.service",
                                                .user_unit = "web.service",
                                                .slice = "user-33.slice",
                                                .session = "7",
                                                .container_id = "web",
+                                               .container_name = "front",
+                                               .container_image = "nginx:1.27",
                                                .container_runtime = "lxc"});
   }
 };

@@ -191,7 +191,10 @@ std::string expected_of_owner(std::string_view name, std::uint32_t pid) {
                                                           {"Executable", "/usr/sbin/nginx"},
                                                           {"User", "www-data"},
                                                           {"Unit", "web.service"},
-                                                          {"ContainerId", "web"}};
+                                                          {"ContainerId", "web"},
+                                                          {"ContainerName", "front"},
+                                                          {"ContainerImage", "nginx:1.27"},
+                                                          {"CommandLine", "nginx -g x"}};
   for (const std::string_view side : {"rheoSource", "rheoDestination"})
     if (name.starts_with(side)) name.remove_prefix(side.size());
   const auto found = values.find(name);
@@ -201,7 +204,7 @@ std::string expected_of_owner(std::string_view name, std::uint32_t pid) {
 
 void expect_owners(const DecodedRecord& read, std::uint32_t source, std::uint32_t destination) {
   for (const IpfixElement& element : ipfix_elements()) {
-    if (element.set != IpfixSet::added) continue;
+    if (element.set != IpfixSet::added || element.name.ends_with("ClassName")) continue;
     const std::uint32_t pid = element.name.starts_with("rheoSource") ? source : destination;
     const Octets* octets_read = read.find(kDocumentationPen, element.number);
     ASSERT_NE(octets_read, nullptr) << element.name;
@@ -216,7 +219,8 @@ void expect_owners(const DecodedRecord& read, std::uint32_t source, std::uint32_
 std::vector<std::string> elements_of_owners() {
   std::vector<std::string> names;
   for (const IpfixElement& element : ipfix_elements())
-    if (element.set == IpfixSet::added) names.emplace_back(element.name);
+    if (element.set == IpfixSet::added && !element.name.ends_with("ClassName"))
+      names.emplace_back(element.name);
   return names;
 }
 
@@ -225,8 +229,11 @@ TEST(IpfixEncodeOwners, AreToldWhereTheyAreAddedAndKnown) {
   FlowRecord record = test::tcp_record();
   record.source_owner = 4'711;
   for (const IpfixBiflow biflow : {IpfixBiflow::rfc5103, IpfixBiflow::split}) {
-    test::IpfixSession session(
-        {.biflow = biflow, .add = elements_of_owners(), .links = test::no_links(), .owners = &owners});
+    test::IpfixSession session({.biflow = biflow,
+                                .add = elements_of_owners(),
+                                .max_message_size = 4'096,
+                                .links = test::no_links(),
+                                .owners = &owners});
     session.encode({&record, 1});
     const std::vector<DecodedRecord> read = session.flow_records();
     expect_owners(read.at(0), 4'711, 0);
@@ -235,6 +242,29 @@ TEST(IpfixEncodeOwners, AreToldWhereTheyAreAddedAndKnown) {
   test::IpfixSession nobody({.add = elements_of_owners(), .links = test::no_links()});
   nobody.encode({&record, 1});
   expect_owners(nobody.flow_records().at(0), 0, 0);
+}
+
+TEST(IpfixEncodeClasses, HaveTheirNamesWhereTheyAreAdded) {
+  const FlowRecord record = test::tcp_record();
+  const AddressClasses classes = test::classes();
+  const std::string source(classes.name_of(record.source));
+  const std::string destination(classes.name_of(record.destination));
+  ASSERT_NE(source, destination);
+  constexpr std::uint16_t source_name = 48;
+  constexpr std::uint16_t destination_name = 49;
+  const std::vector<std::string> add = {"rheoSourceClassName", "rheoDestinationClassName"};
+  test::IpfixSession session({.biflow = IpfixBiflow::split,
+                              .add = add,
+                              .links = test::no_links(),
+                              .classes = &test::known_classes()});
+  session.encode({&record, 1});
+  const std::vector<DecodedRecord> read = session.flow_records();
+  EXPECT_EQ(read.at(0).text(kDocumentationPen, source_name), source);
+  EXPECT_EQ(read.at(0).text(kDocumentationPen, destination_name), destination);
+  EXPECT_EQ(read.at(1).text(kDocumentationPen, source_name), destination) << "the other way";
+  test::IpfixSession nothing_known({.add = add, .links = test::no_links()});
+  nothing_known.encode({&record, 1});
+  EXPECT_EQ(nothing_known.flow_records().at(0).text(kDocumentationPen, source_name), "");
 }
 
 TEST(IpfixEncodeOwners, TextsAreCutBetweenCharacters) {

@@ -83,15 +83,19 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("tunnel.source.address":"2001:db8:ffff::1","tunnel.source.port":50000,)"
             R"("tunnel.destination.address":"2001:db8:ffff::2","tunnel.destination.port":4789,)"
             R"("source.process.pid":812,"source.process.executable.name":"nginx",)"
-            R"("source.process.executable.path":"/usr/sbin/nginx","source.process.owner":"www-data",)"
+            R"("source.process.executable.path":"/usr/sbin/nginx",)"
+            R"("source.process.command_line":"nginx -g x","source.process.owner":"www-data",)"
             R"("source.systemd.unit":"user@33.service","source.systemd.user_unit":"web.service",)"
             R"("source.systemd.slice":"user-33.slice","source.systemd.session":"7",)"
-            R"("source.container.id":"web","source.container.runtime":"lxc",)"
+            R"("source.container.id":"web","source.container.name":"front",)"
+            R"("source.container.image.name":"nginx:1.27","source.container.runtime":"lxc",)"
             R"("destination.process.pid":1024,"destination.process.executable.name":"nginx",)"
-            R"("destination.process.executable.path":"/usr/sbin/nginx","destination.process.owner":"www-data",)"
+            R"("destination.process.executable.path":"/usr/sbin/nginx",)"
+            R"("destination.process.command_line":"nginx -g x","destination.process.owner":"www-data",)"
             R"("destination.systemd.unit":"user@33.service","destination.systemd.user_unit":"web.service",)"
             R"("destination.systemd.slice":"user-33.slice","destination.systemd.session":"7",)"
-            R"("destination.container.id":"web","destination.container.runtime":"lxc"})"
+            R"("destination.container.id":"web","destination.container.name":"front",)"
+            R"("destination.container.image.name":"nginx:1.27","destination.container.runtime":"lxc"})"
             "\n");
 }
 

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "daemon/enrich/cgroup_path.h"
+#include "daemon/enrich/command_line.h"
 #include "daemon/enrich/owner_directory.h"
 #include "daemon/enrich/user_names.h"
 #include "export/json/encode_json.h"
@@ -123,12 +125,57 @@ TEST(OwnerDirectory, RemembersWhatTheKernelForgets) {
 TEST(OwnerDirectory, ForgetsThoseAskedForLongestAgo) {
   const auto notes = std::make_shared<Notes>();
   for (std::uint32_t number = 2; number < 20; ++number) notes->noted[number] = nginx();
-  OwnerDirectory owners(notes, 8);
+  OwnerDirectory owners(notes, {.most = 8});
   const auto kept = owners.find(2);
   for (std::uint32_t number = 3; number < 20; ++number) {
     EXPECT_NE(owners.find(number), nullptr);
     EXPECT_EQ(owners.find(2), kept) << "asked for all the time";
     EXPECT_LE(owners.counters().known, 8u);
+  }
+}
+
+/// A /proc of this test's own with one process, 812.
+class CommandLine : public testing::Test {
+ protected:
+  CommandLine() : proc_(testing::TempDir() + "proc." + std::to_string(::getpid())) { write("", ""); }
+  ~CommandLine() override { std::filesystem::remove_all(proc_); }
+
+  void write(const std::string& name, const std::string& line, std::uint64_t ticks = 0) const {
+    std::filesystem::create_directories(proc_ + "/812");
+    std::ofstream(proc_ + "/812/stat")
+        << "812 (" << name << ") S 1 812 812 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 " << ticks << " 12 13\n";
+    std::ofstream(proc_ + "/812/cmdline") << line;
+  }
+  std::string read(SocketOwner owner) const { return read_command_line(proc_, owner); }
+
+  const std::string proc_;
+};
+
+TEST_F(CommandLine, OfThatProcessAndProgramAlone) {
+  SocketOwner noted = nginx();
+  noted.start_ns = 123'456'789'000;  // 100 ticks a second
+  const std::string line("nginx\0-g\0daemon off;\0", 22);
+  write("nginx", line, 12'345);
+  EXPECT_EQ(read(noted), "nginx -g daemon off;");
+  write("nginx", line, 12'346);
+  EXPECT_EQ(read(noted), "") << "another process with its number";
+  write("sh", line, 12'345);
+  EXPECT_EQ(read(noted), "") << "it runs another program";
+  write("nginx", "", 12'345);
+  EXPECT_EQ(read(noted), "") << "it is the kernel's";
+  write("nginx", std::string(10'000, 'x'), 12'345);
+  EXPECT_EQ(read(noted).size(), kMaxOwnerText);
+  write(") 1 (", line, 12'345);
+  noted.comm = ") 1 (";
+  EXPECT_EQ(read(noted), "nginx -g daemon off;");
+  noted.pid = 813;
+  EXPECT_EQ(read(noted), "");
+  noted.pid = 0;
+  EXPECT_EQ(read(noted), "");
+  for (const char* stat : {"", "812", "812 (nginx)", "812 )nginx( S 1", "812 (nginx) S 1 2 3"}) {
+    std::ofstream(proc_ + "/812/stat") << stat;
+    noted = nginx();
+    EXPECT_EQ(read(noted), "") << stat;
   }
 }
 
