@@ -44,6 +44,9 @@ class Control {
   /// The flow table's file, opened read-only.
   virtual Result<UniqueFd> flow_table() const = 0;
 
+  /// Of the sockets of flows; null: nobody knows them.
+  virtual Owners* owners() const = 0;
+
   /// "error", "warning", "notice", "info", "debug".
   virtual Status set_log_level(std::string_view level) = 0;
 

@@ -51,6 +51,12 @@ void add_owner(FlowDictionary& flow, const std::string& side, const Owner* owner
 
 }  // namespace
 
+FlowDictionary owner_dictionary(const Owner& owner) {
+  FlowDictionary told;
+  add_owner(told, "", &owner);
+  return told;
+}
+
 bool is_mapped(const Address& address) {
   constexpr Address kPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   return std::equal(kPrefix.begin(), kPrefix.begin() + 12, address.begin());

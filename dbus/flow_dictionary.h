@@ -19,6 +19,9 @@ using FlowDictionary = std::map<std::string, sdbus::Variant>;
 FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
                                const AddressClasses& classes, Owners* owners);
 
+/// What is known of an owner, by the same names, which begin with no end of a flow.
+FlowDictionary owner_dictionary(const Owner& owner);
+
 /// True for an IPv4 address, which is stored as ::ffff:a.b.c.d.
 bool is_mapped(const Address& address);
 

@@ -21,6 +21,7 @@ namespace {
 // nobody.
 constexpr std::uint32_t kMostFlows = 1'000;
 constexpr std::size_t kFlowsAtOnce = 100;
+constexpr std::size_t kMostOwners = 250;  // told at once, as others wait
 
 std::optional<FlowOrder> order_of(const std::string& word) {
   if (word == "bytes") return FlowOrder::bytes;
@@ -174,6 +175,25 @@ void ManagerObject::GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) {
     if (!file) return replies_->refuse(later, file.error());
     replies_->answer(later, sdbus::UnixFd(file->release(), sdbus::adopt_fd));
   });
+}
+
+void ManagerObject::ListOwners(sdbus::Result<std::map<std::uint32_t, FlowDictionary>>&& result,
+                               std::vector<std::uint32_t> numbers) {
+  using Told = std::map<std::uint32_t, FlowDictionary>;
+  const auto list = [this, numbers = std::move(numbers)](const Later<Told>& later) {
+    if (numbers.size() > kMostOwners)
+      return replies_->refuse(
+          later, failure(std::to_string(numbers.size()) + " numbers: not 0 to " + std::to_string(kMostOwners))
+                     .error());
+    Told told;
+    Owners* const owners = control_.owners();
+    for (const std::uint32_t number : numbers) {
+      const auto owner = owners == nullptr ? nullptr : owners->find(number);
+      if (owner != nullptr) told.emplace(number, owner_dictionary(*owner));
+    }
+    replies_->answer(later, told);
+  };
+  guarded("ListOwners", std::move(result), list);
 }
 
 void ManagerObject::SetLogLevel(sdbus::Result<>&& result, std::string level) {

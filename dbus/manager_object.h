@@ -47,6 +47,8 @@ class ManagerObject final
   void ListFlows(sdbus::Result<std::vector<FlowDictionary>>&& result, std::string filter, std::uint32_t limit,
                  std::string sort) override;
   void GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) override;
+  void ListOwners(sdbus::Result<std::map<std::uint32_t, FlowDictionary>>&& result,
+                  std::vector<std::uint32_t> numbers) override;
   void SetLogLevel(sdbus::Result<>&& result, std::string level) override;
   void AttachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;
   void DetachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;

@@ -20,6 +20,7 @@ constexpr MemberRight kRights[] = {
     {"ListListeningPorts", kReadFlows},
     {"ListFlows", kReadFlows},
     {"GetFlowTable", kReadFlows},
+    {"ListOwners", kReadFlows},
     {"SetLogLevel", kManageDaemon},
     {"AttachInterface", kManageInterfaces},
     {"DetachInterface", kManageInterfaces},

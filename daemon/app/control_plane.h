@@ -74,6 +74,7 @@ class ControlPlane final : public Control {
   const DaemonStatus& status() const override { return status_; }
   std::vector<ListeningPort> listening_ports() const override;
   Result<UniqueFd> flow_table() const override;
+  Owners* owners() const override { return parts_.owners; }
   Status set_log_level(std::string_view level) override;
   Status reload() override;
   Status enable_exporter(const std::string& name, bool enabled, bool persist) override;

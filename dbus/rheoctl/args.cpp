@@ -37,7 +37,7 @@ Result<Args> parse_args(int argc, char* argv[]) {
         args.json = true;
         break;
       case 'n':
-        if (!parse_limit(optarg, args.limit))
+        if (!parse_limit(optarg, args.limit.emplace()))
           return failure(std::string("--limit ") + optarg + ": not a number; see rheoctl --help");
         break;
       case 's':

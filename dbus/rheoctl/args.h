@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace rheo::ctl {
 
 struct Args {
   std::vector<std::string> words;  // the command and what belongs to it
-  std::uint32_t limit = 1'000;
+  std::optional<std::uint32_t> limit;
   std::string sort;  // "": as the command has it
   std::string by;    // what flows are summed up by; "": they are not
   bool json = false;

@@ -182,6 +182,19 @@ std::vector<GroupedFlow> Client::grouped_flows(const FlowsWanted& wanted, const 
   return flows;
 }
 
+std::unordered_map<std::uint32_t, std::string> Client::owner_groups(const std::vector<std::uint32_t>& numbers,
+                                                                    const std::string& by) {
+  std::map<std::uint32_t, Flow> owners;
+  manager_->callMethod("ListOwners")
+      .onInterface(kManager)
+      .withTimeout(kAnswer)
+      .withArguments(numbers)
+      .storeResultsTo(owners);
+  std::unordered_map<std::uint32_t, std::string> groups;
+  for (const auto& [number, owner] : owners) groups.emplace(number, owner_group(owner, by));
+  return groups;
+}
+
 UniqueFd Client::flow_table() {
   sdbus::UnixFd file;
   manager_->callMethod("GetFlowTable").onInterface(kManager).withTimeout(kAnswer).storeResultsTo(file);

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "daemon/base/unique_fd.h"
@@ -42,6 +43,12 @@ class Client {
   /// `by` is what is_grouping() takes; `most` how long to wait.
   std::vector<GroupedFlow> grouped_flows(const FlowsWanted& wanted, const std::string& by,
                                          std::chrono::seconds most);
+  /// How many numbers owner_groups() takes.
+  static constexpr std::size_t kOwnersAtOnce = 250;
+  /// The groups that owners are in, by their numbers, see owner_group(). Those that nobody knows are left
+  /// out.
+  std::unordered_map<std::uint32_t, std::string> owner_groups(const std::vector<std::uint32_t>& numbers,
+                                                              const std::string& by);
   /// The live flow table's file, open for reading.
   UniqueFd flow_table();
   /// Indices and names of what is metered.

@@ -28,32 +28,33 @@ std::string groupings() {
   return text;
 }
 
-void FlowGroups::look(const std::vector<GroupedFlow>& flows, std::uint64_t now_ns) {
+void FlowGroups::begin(std::uint64_t now_ns) {
   const bool again = looked_at_ns_ != 0 && now_ns > looked_at_ns_;
   seconds_ = again ? static_cast<double>(now_ns - looked_at_ns_) / 1e9 : 0;
+  before_ns_ = std::exchange(looked_at_ns_, now_ns);
+  before_ = std::exchange(bytes_, {});
   groups_.clear();
-  std::map<std::string, std::uint64_t> bytes;
-  for (const GroupedFlow& flow : flows) {
-    bytes[flow.id] = flow.bytes;
-    const std::uint64_t since = since_last_look(flow);
-    const std::vector<std::string> unknown = {"-"};
-    for (const std::string& name : flow.names.empty() ? unknown : flow.names) {
-      Group& group = groups_[name];
-      ++group.flows;
-      group.packets += flow.packets;
-      group.bytes += flow.bytes;
-      group.since += since;
-    }
-  }
-  bytes_ = std::move(bytes);
-  looked_at_ns_ = now_ns;
+}
+
+void FlowGroups::add(const GroupedFlow& flow) {
+  bytes_[flow.id] = flow.bytes;
+  const std::uint64_t since = since_last_look(flow);
+  const auto add_to = [&](const std::string& name) {
+    Group& group = groups_[name];
+    ++group.flows;
+    group.packets += flow.packets;
+    group.bytes += flow.bytes;
+    group.since += since;
+  };
+  if (flow.names.empty()) add_to("-");
+  for (const std::string& name : flow.names) add_to(name);
 }
 
 /// One that was not there is new, or has just become one of the largest: then nothing is known.
 std::uint64_t FlowGroups::since_last_look(const GroupedFlow& flow) const {
-  if (const auto before = bytes_.find(flow.id); before != bytes_.end())
+  if (const auto before = before_.find(flow.id); before != before_.end())
     return flow.bytes - std::min(flow.bytes, before->second);
-  return looked_at_ns_ != 0 && flow.started_ns >= looked_at_ns_ ? flow.bytes : 0;
+  return before_ns_ != 0 && flow.started_ns >= before_ns_ ? flow.bytes : 0;
 }
 
 Table FlowGroups::table(const std::string& by) const {

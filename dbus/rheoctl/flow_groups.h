@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "dbus/rheoctl/table.h"
@@ -21,7 +22,7 @@ std::string groupings();
 
 /// A flow as far as sums need it. Totals are of both directions.
 struct GroupedFlow {
-  std::string id;
+  std::uint64_t id = 0;
   std::vector<std::string> names;  // of its groups: of both ends where these differ; none: nothing is known
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;       // layer 3
@@ -30,8 +31,11 @@ struct GroupedFlow {
 
 class FlowGroups {
  public:
-  /// All flows there are, as of `now_ns` since 1970.
-  void look(const std::vector<GroupedFlow>& flows, std::uint64_t now_ns);
+  /// A look is of all flows there are, as of `now_ns` since 1970: begin, add each, end. Remembers some 80
+  /// bytes a flow until the next.
+  void begin(std::uint64_t now_ns);
+  void add(const GroupedFlow& flow);
+  void end() { before_ = {}; }
 
   /// The fastest first, or the largest after the only look. `by` is the title of the groups.
   Table table(const std::string& by) const;
@@ -47,9 +51,12 @@ class FlowGroups {
   std::uint64_t since_last_look(const GroupedFlow& flow) const;
 
   std::map<std::string, Group> groups_;
-  std::map<std::string, std::uint64_t> bytes_;  // by flow, as of the last look
+  using Bytes = std::unordered_map<std::uint64_t, std::uint64_t>;  // by flow
+  Bytes bytes_;                                                    // as of this look
+  Bytes before_;                                                   // while one is made: as of the last
   std::uint64_t looked_at_ns_ = 0;
-  double seconds_ = 0;  // between the last two looks; 0: there was one
+  std::uint64_t before_ns_ = 0;  // the look before; 0: there was none
+  double seconds_ = 0;           // between the last two looks; 0: there was one
 };
 
 }  // namespace rheo::ctl

@@ -2,6 +2,7 @@
 #include "dbus/rheoctl/flow_rows.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <utility>
 
@@ -14,6 +15,12 @@ template <class T>
 T member(const Flow& flow, const char* name) {
   const auto found = flow.find(name);
   return found == flow.end() ? T{} : found->second.get<T>();
+}
+
+std::uint64_t flow_number(const std::string& digits) {
+  std::uint64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+  return number;
 }
 
 /// What is known of an owner in one word: the service, the container, or the process.
@@ -84,9 +91,11 @@ void drop_empty_columns(Table& table, std::size_t first, std::size_t count) {
   }
 }
 
+std::string owner_group(const Flow& owner, const std::string& by) { return group_of(owner, by, ""); }
+
 GroupedFlow grouped_flow(const Flow& flow, const std::string& by) {
   GroupedFlow grouped{
-      .id = member<std::string>(flow, "FlowId"),
+      .id = flow_number(member<std::string>(flow, "FlowId")),
       .names = {},
       .packets = member<std::uint64_t>(flow, "Packets") + member<std::uint64_t>(flow, "ReversePackets"),
       .bytes = member<std::uint64_t>(flow, "Bytes") + member<std::uint64_t>(flow, "ReverseBytes"),

@@ -22,6 +22,9 @@ std::vector<Cell> flow_row(const Flow& flow);
 /// Of owners that nobody knows no column is shown: those of `count` columns that are empty go.
 void drop_empty_columns(Table& table, std::size_t first, std::size_t count);
 
+/// The name of the group that an owner is in, of ListOwners; `by` is unit, process, user or container.
+std::string owner_group(const Flow& owner, const std::string& by);
+
 /// With the names of its groups.
 GroupedFlow grouped_flow(const Flow& flow, const std::string& by);
 

@@ -12,7 +12,7 @@
 #include "daemon/base/utf8.h"
 #include "dbus/rheoctl/args.h"
 #include "dbus/rheoctl/client.h"
-#include "dbus/rheoctl/flow_groups.h"
+#include "dbus/rheoctl/flow_sums.h"
 #include "dbus/rheoctl/output.h"
 #include "dbus/rheoctl/table.h"
 #include "dbus/rheoctl/top.h"
@@ -120,12 +120,14 @@ int run_flows(Client& client, const Args& args, Words words) {
   if (first == "show") return run_flows_show(client, args, words.subspan(1));
   if (first == "top") return run_flows_top(client, args, words.subspan(1));
   if (first == "list") words = words.subspan(1);
-  const FlowsWanted wanted{
-      .filter = one_text(words), .limit = args.limit, .sort = args.sort.empty() ? "bytes" : args.sort};
+  const FlowsWanted wanted{.filter = one_text(words),
+                           .limit = args.limit.value_or(FlowsWanted().limit),
+                           .sort = args.sort.empty() ? FlowsWanted().sort : args.sort};
   if (args.by.empty()) return print_rows(args, client.flows(wanted));
-  FlowGroups groups;
-  groups.look(client.grouped_flows(wanted, args.by, Client::kAnswer), realtime_ns());
-  return print_rows(args, groups.table(args.by));
+  FlowSums sums(client, wanted, args.by, args.limit.has_value() || !args.sort.empty());
+  if (const Status looked = sums.look(Client::kAnswer); !looked) return complain(looked.error().what, 1);
+  if (sums.may_lack_flows()) complain("these sums are of " + sums.of_what(), EXIT_SUCCESS);
+  return print_rows(args, sums.groups().table(args.by));
 }
 
 int run_stats(Client& client, const Args& args, Words words) {

@@ -8,7 +8,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/utf8.h"
-#include "dbus/rheoctl/flow_groups.h"
+#include "dbus/rheoctl/flow_sums.h"
 #include "dbus/rheoctl/screen.h"
 #include "dbus/rheoctl/top.h"
 #include "dbus/rheoctl/top_picture.h"
@@ -16,15 +16,15 @@
 namespace rheo::ctl {
 namespace {
 
-// rheod makes a dictionary of each flow for every look.
+// A look at a large table, or at a list, of which rheod makes dictionaries, is no trifle.
 constexpr std::uint64_t kIntervalNs = 2 * kNanosecondsPerSecond;
 
-std::vector<PictureLine> draw(const Screen& screen, const FlowGroups& groups, const std::string& by,
+std::vector<PictureLine> draw(const Screen& screen, const FlowSums& sums, const std::string& by,
                               const std::string& message) {
   std::vector<PictureLine> lines = {
-      {LineStyle::bold, "rheoctl flows top --by " + by + "   the 1000 largest flows, summed up"},
+      {LineStyle::bold, "rheoctl flows top --by " + by + "   sums of " + sums.of_what()},
       {LineStyle::plain, message}};
-  const std::string text = print_table(groups.table(by), {.legend = true, .attributes = false});
+  const std::string text = print_table(sums.groups().table(by), {.legend = true, .attributes = false});
   for (std::size_t at = 0; at < text.size() && lines.size() < screen.rows();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     lines.push_back({lines.size() == 2 ? LineStyle::reverse : LineStyle::plain, text.substr(at, end - at)});
@@ -37,24 +37,22 @@ std::vector<PictureLine> draw(const Screen& screen, const FlowGroups& groups, co
 }  // namespace
 
 Status run_top_by(Client& client, const std::string& filter, const std::string& by) {
-  FlowGroups groups;
-  const auto look = [&](std::chrono::seconds most) {
-    groups.look(client.grouped_flows({.filter = filter}, by, most), realtime_ns());
-  };
-  look(Client::kAnswer);  // what is wrong with the filter is said before the terminal is taken
+  FlowSums sums(client, {.filter = filter}, by, false);
+  // What is wrong with the filter is said before the terminal is taken.
+  if (Status looked = sums.look(Client::kAnswer); !looked) return looked;
   auto screen = Screen::take();
   if (!screen) return forward(std::move(screen));
   std::string message = "q quit";
   for (std::uint64_t next_ns = monotonic_ns() + kIntervalNs;;) {
-    screen->draw(draw(*screen, groups, by, message));
+    screen->draw(draw(*screen, sums, by, message));
     const std::uint64_t now_ns = monotonic_ns();
     const std::uint64_t left_ns = next_ns - std::min(now_ns, next_ns);
     const Key key = screen->wait_for_key(std::chrono::milliseconds(left_ns / 1'000'000 + 1));
     if (key.kind == KeyKind::quit || (key.kind == KeyKind::character && key.character == 'q')) return Done{};
     if (monotonic_ns() < next_ns) continue;
     try {
-      look(Client::kGlance);
-      message = "q quit";
+      const Status looked = sums.look(Client::kGlance);
+      message = looked ? "q quit" : looked.error().what;
     } catch (const sdbus::Error&) {
       message = "rheod does not answer";
     }

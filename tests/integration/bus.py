@@ -263,9 +263,9 @@ HOSTILE = (
     ("ListFlows", ["string:" + "tcp " * 25_000, "uint32:1", "string:bytes"], "InvalidArgument"),
     ("ListFlows", ["string:net 10.0.0.0/33", "uint32:1", "string:bytes"], "InvalidArgument"),
     ("ListFlows", ["string:interface nosuch", "uint32:1", "string:bytes"], "InvalidArgument"),
-    ("ListFlows", ["string:", "uint32:0", "string:bytes"], "InvalidArgument"),
-    ("ListFlows", ["string:", "uint32:4294967295", "string:bytes"], "InvalidArgument"),
+    *(("ListFlows", ["string:", f"uint32:{limit}", "string:bytes"], "InvalidArgument") for limit in (0, 4294967295)),
     ("ListFlows", ["string:", "uint32:1", "string:size"], "InvalidArgument"),
+    ("ListOwners", ["array:uint32:" + ",".join(["2"] * 251)], "InvalidArgument"),
 )
 
 
@@ -320,11 +320,11 @@ def reload(rheod):
 
 
 OPEN = ("ListInterfaces", "ListExporters", "GetStatistics", "GetLosses")
-GUARDED = {"ListListeningPorts": [], "ListFlows": ["string:", "uint32:1", "string:bytes"], "GetFlowTable": [],
-           "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"],
+GUARDED = {"ListListeningPorts": [], "ListFlows": ["string:", "uint32:1", "string:bytes"], "GetFlowTable": [], "Reload": [],
+           "ListOwners": ["array:uint32:2"], "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"],
            "AttachInterface": ["string:lo", "boolean:false"], "DetachInterface": ["string:east", "boolean:false"],
            "EnableExporter": ["string:json.test", "boolean:false"], "DisableExporter": ["string:json.none", "boolean:true"],
-           "ListOrphans": [], "CleanOrphans": [], "Drain": [], "Reload": []}
+           "ListOrphans": [], "CleanOrphans": [], "Drain": []}
 OF_ALLOWED_ACTION = ("FlushExporter", "EnableExporter", "DisableExporter")
 
 

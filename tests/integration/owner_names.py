@@ -156,11 +156,42 @@ def forgotten(rig, case):
     expect_equal(record_of(rheod, 5010).get("process.pid"), last.pid, "the owner who came last")
 
 
+def sums_of_a_crowd(rig, case):
+    """More flows than are listed at once, and more owners: each is in a sum, under its own name."""
+    count = 1500
+    near, _ = hosts(rig)
+    Bus(rig, case).start()
+    rheod = rig.rheod(near, f"{case} rheod", interfaces={"include": ["east"]}).start()
+    wait_for(named, "rheod on the bus")
+    near.run([PYTHON, "-c", CROWD, THERE, str(CROWD_PORT), str(count), "0"], timeout=300)
+
+    def summed(*words):
+        answer("Drain")
+        done = subprocess.run([Rig.programs / "rheoctl", "--json", "flows", "--by", *words], capture_output=True, text=True,
+                              timeout=120, check=True)
+        return json.loads(done.stdout), done.stderr
+    wait_for(lambda: len(summed("port", "udp")[0]) == count, f"{count} groups of ports")
+    groups, said = summed("user", "udp", "and", "dst", "net", f"{THERE}/32")
+    expect_equal({group["user"]: (group["flows"], group["packets"], group["bytes"]) for group in groups},
+                 {str(100000 + i): (1, 1, 38) for i in range(count)}, "sums by user")
+    expect_equal(said, "", "what is said beside sums of all")
+    groups, said = summed("user", "--limit", "10", "udp")
+    expect_equal(sum(group["flows"] for group in groups), 10, "flows that were asked for")
+    expect("sums are of the 10 flows that come first by bytes" in said, f"what is said beside sums of some: {said}")
+    groups, said = summed("process", "uid", "100007")
+    expect_equal([group["flows"] for group in groups], [1], "flows of one user")
+    expect_equal(said, "", "what is said beside sums of all that a list has")
+    groups, said = summed("class", "udp")
+    expect("of the 1000 flows" in said, f"what is said beside sums of the largest: {said}")
+    rheod.stop()
+
+
 def main():
     rig = Rig(choose=True)
     mount("tmpfs", "/var/lib")  # where runtimes keep what the host has of them
     rig.run_cases({"container names": container_names, "only where asked for": only_where_asked_for,
-                   "command lines": command_lines, "gone before the drain": gone_before_the_drain, "forgotten": forgotten})
+                   "command lines": command_lines, "gone before the drain": gone_before_the_drain, "forgotten": forgotten,
+                   "sums of a crowd": sums_of_a_crowd})
     rig.end()
 
 

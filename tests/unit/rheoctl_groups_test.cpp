@@ -21,12 +21,19 @@ std::vector<std::string> column(const Table& table, std::size_t number) {
   return cells;
 }
 
+void look(FlowGroups& groups, const std::vector<GroupedFlow>& flows, std::uint64_t now_ns) {
+  groups.begin(now_ns);
+  for (const GroupedFlow& flow : flows) groups.add(flow);
+  groups.end();
+}
+
 TEST(RheoctlGroups, AFlowIsInTheGroupsOfBothEndsAndOneOfNobodyInItsOwn) {
   FlowGroups groups;
-  groups.look({{.id = "1", .names = {"nginx.service", "db.service"}, .packets = 10, .bytes = 1'000},
-               {.id = "2", .names = {"nginx.service"}, .packets = 5, .bytes = 500},
-               {.id = "3", .names = {}, .packets = 1, .bytes = 60}},
-              kSecond);
+  look(groups,
+       {{.id = 1, .names = {"nginx.service", "db.service"}, .packets = 10, .bytes = 1'000},
+        {.id = 2, .names = {"nginx.service"}, .packets = 5, .bytes = 500},
+        {.id = 3, .names = {}, .packets = 1, .bytes = 60}},
+       kSecond);
   const Table table = groups.table("unit");
   ASSERT_EQ(table.columns.size(), 4U);  // one look has no rates
   EXPECT_EQ(table.columns[0].title, "UNIT");
@@ -39,13 +46,15 @@ TEST(RheoctlGroups, AFlowIsInTheGroupsOfBothEndsAndOneOfNobodyInItsOwn) {
 
 TEST(RheoctlGroups, RatesAreOfWhatCameBetweenTwoLooks) {
   FlowGroups groups;
-  groups.look({{.id = "old", .names = {"big"}, .packets = 1, .bytes = 1'000'000, .started_ns = 1},
-               {.id = "gone", .names = {"big"}, .packets = 1, .bytes = 5'000, .started_ns = 1}},
-              10 * kSecond);
-  groups.look({{.id = "old", .names = {"big"}, .packets = 2, .bytes = 1'000'100, .started_ns = 1},
-               {.id = "new", .names = {"small"}, .packets = 1, .bytes = 250, .started_ns = 11 * kSecond},
-               {.id = "late", .names = {"small"}, .packets = 1, .bytes = 7'000, .started_ns = 2}},
-              12 * kSecond);
+  look(groups,
+       {{.id = 4, .names = {"big"}, .packets = 1, .bytes = 1'000'000, .started_ns = 1},
+        {.id = 5, .names = {"big"}, .packets = 1, .bytes = 5'000, .started_ns = 1}},
+       10 * kSecond);
+  look(groups,
+       {{.id = 4, .names = {"big"}, .packets = 2, .bytes = 1'000'100, .started_ns = 1},
+        {.id = 6, .names = {"small"}, .packets = 1, .bytes = 250, .started_ns = 11 * kSecond},
+        {.id = 7, .names = {"small"}, .packets = 1, .bytes = 7'000, .started_ns = 2}},
+       12 * kSecond);
   const Table table = groups.table("unit");
   ASSERT_EQ(table.columns.size(), 5U);
   EXPECT_THAT(column(table, 0), ElementsAre("small", "big"));  // the fastest first
@@ -54,8 +63,8 @@ TEST(RheoctlGroups, RatesAreOfWhatCameBetweenTwoLooks) {
 
 TEST(RheoctlGroups, AClockThatWentBackHasNoRates) {
   FlowGroups groups;
-  groups.look({{.id = "1", .names = {"a"}, .packets = 1, .bytes = 100}}, 10 * kSecond);
-  groups.look({{.id = "1", .names = {"a"}, .packets = 1, .bytes = 50}}, 9 * kSecond);
+  look(groups, {{.id = 1, .names = {"a"}, .packets = 1, .bytes = 100}}, 10 * kSecond);
+  look(groups, {{.id = 1, .names = {"a"}, .packets = 1, .bytes = 50}}, 9 * kSecond);
   EXPECT_EQ(groups.table("unit").columns.size(), 4U);
 }
 
