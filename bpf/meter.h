@@ -223,6 +223,7 @@ BPF_INLINE void describe_count(struct metered *m)
 __attribute__((noinline)) int socket_owner_number(struct __sk_buff *skb)
 {
 	const struct socket_owner *owner;
+	struct socket_owner noted;
 	struct bpf_sock *sk;
 
 	if (!settings.note_owners || !skb)
@@ -234,9 +235,12 @@ __attribute__((noinline)) int socket_owner_number(struct __sk_buff *skb)
 	if (!sk)
 		return 0;
 	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
-	if (!owner || !owner->number)
+	if (!owner)
 		return OWNER_UNKNOWN;
-	return owner->awaits_accept ? 0 : (int)owner->number;
+	noted = load_owner(owner);
+	if (!noted.number)
+		return OWNER_UNKNOWN;
+	return noted.awaits_accept ? 0 : (int)noted.number;
 }
 
 /* At egress alone: what comes in has no socket yet, and its owner sends, too. */

@@ -100,10 +100,8 @@ OWNER_INLINE __u32 number_of(struct task_struct *task, const int traced)
 
 OWNER_INLINE int note(struct socket_owner *owner, __u32 number, __u32 awaits_accept)
 {
-	if (owner) {
-		owner->number = number;
-		owner->awaits_accept = awaits_accept;
-	}
+	if (owner)
+		store_owner(owner, number, awaits_accept);
 	return 1;
 }
 
@@ -191,12 +189,12 @@ int BPF_PROG(owner_accepts, struct socket *listening, struct socket *accepted)
 	return 0;
 }
 
-OWNER_INLINE int has_owner(const struct socket_owner *owner)
+OWNER_INLINE int is_owner(__u32 number)
 {
-	const __u32 index = owner_place(owner->number);
+	const __u32 index = owner_place(number);
 	const struct owner_slot *slot = bpf_map_lookup_elem(&owners, &index);
 
-	return owner->number > OWNER_UNKNOWN && slot && slot->number == owner->number;
+	return number > OWNER_UNKNOWN && slot && slot->number == number;
 }
 
 /* Sockets that are older than these programs, and those that were accepted unseen. Of several
@@ -206,7 +204,7 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 {
 	struct task_struct *task = visit->task;
 	struct file *file = visit->file;
-	struct socket_owner *owner;
+	struct socket_owner *owner, noted;
 	struct socket *socket;
 	struct sock *sk;
 	int state, may_listen;
@@ -225,10 +223,11 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	may_listen = state == TCP_STATE_LISTEN ||
 		     (state == TCP_STATE_CLOSE && BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_TCP);
+	noted = load_owner(owner);
 	if (!is_service_manager(task) &&
-	    (!has_owner(owner) || (owner->awaits_accept && !may_listen)))
-		owner->number = number_of(task, 1);
-	owner->awaits_accept = may_listen && owner_settings.follows_accept;
+	    (!is_owner(noted.number) || (noted.awaits_accept && !may_listen)))
+		noted.number = number_of(task, 1);
+	store_owner(owner, noted.number, may_listen && owner_settings.follows_accept);
 	return 0;
 }
 

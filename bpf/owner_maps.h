@@ -15,4 +15,28 @@ struct {
 	__type(value, struct socket_owner);
 } socket_owners SEC(".maps");
 
+/* A socket is noted by one CPU while another one sends for it: both numbers are read and written at
+ * once, or an acceptor's readiness could be seen with the listener's number. */
+union socket_owner_word {
+	struct socket_owner owner;
+	__u64 word;
+};
+
+static inline __attribute__((always_inline)) struct socket_owner
+load_owner(const struct socket_owner *from)
+{
+	const union socket_owner_word whole = { .word = *(
+							const volatile __u64 *)(const void *)from };
+
+	return whole.owner;
+}
+
+static inline __attribute__((always_inline)) void store_owner(struct socket_owner *to, __u32 number,
+							      __u32 awaits_accept)
+{
+	const union socket_owner_word whole = { .owner = { number, awaits_accept } };
+
+	*(volatile __u64 *)(void *)to = whole.word;
+}
+
 #endif
