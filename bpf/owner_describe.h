@@ -145,22 +145,50 @@ OWNER_INLINE int is_same_name(const union short_name *one, const union short_nam
 	return one->word[0] == other->word[0] && one->word[1] == other->word[1];
 }
 
-/* systemd, the host's, a user's or a container's, or whatever else is the first process. Any
- * process may call itself systemd, but none that it starts is in its own cgroup. */
+OWNER_INLINE int is_in_init_scope(struct task_struct *leader)
+{
+	const union short_name scope = { .text = "init.scope" };
+	union short_name cgroup = {};
+
+	bpf_probe_read_kernel_str(cgroup.text, sizeof(cgroup.text),
+				  BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, name));
+	return is_same_name(&cgroup, &scope);
+}
+
+OWNER_INLINE int is_in_socket_unit(struct task_struct *leader)
+{
+	const char *name = BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, name);
+	const union {
+		char text[8];
+		__u64 word;
+	} socket = { .text = ".socket" };
+	char whole[OWNER_NAME_BYTES];
+	const long length = bpf_probe_read_kernel_str(whole, sizeof(whole), name);
+	__u64 end = 0;
+
+	if (length < (long)sizeof(end))
+		return 0;
+	bpf_probe_read_kernel(&end, sizeof(end), name + length - sizeof(end));
+	return end == socket.word;
+}
+
+/* systemd, the host's, a user's or a container's, or whatever else is the first process; and the
+ * processes in which it listens and accepts for a socket unit, in that one's cgroup. Any process
+ * may take these names, but none that it starts for others is in these cgroups. */
 OWNER_INLINE int is_service_manager(struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const union short_name systemd = { .text = "systemd" }, scope = { .text = "init.scope" };
-	union short_name comm = {}, cgroup = {};
+	const union short_name systemd = { .text = "systemd" }, listens = { .text = "(sd-listen)" },
+			       accepts = { .text = "(sd-accept)" };
+	union short_name comm = {};
 
 	if (BPF_CORE_READ(leader, tgid) == 1)
 		return 1;
 	bpf_core_read_str(comm.text, sizeof(comm.text), &leader->comm);
-	if (!is_same_name(&comm, &systemd))
-		return 0;
-	bpf_probe_read_kernel_str(cgroup.text, sizeof(cgroup.text),
-				  BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, name));
-	return is_same_name(&cgroup, &scope);
+	if (is_same_name(&comm, &systemd))
+		return is_in_init_scope(leader);
+	return (is_same_name(&comm, &listens) || is_same_name(&comm, &accepts)) &&
+	       is_in_socket_unit(leader);
 }
 
 /* The process's number in rheod's own pid namespace, 0 where it has none there. */

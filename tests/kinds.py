@@ -28,8 +28,9 @@ INTEGRATION_FIRST = ("otlp", "otlp_faults", "interfaces")  # the longest; otlp b
 INTEGRATION_ALONE = ("bad_input",)  # counts the machine's BPF objects
 LONG_OPTIONS = {"kill": ["--kills", "2000"], "otlp_faults": ["--away", "60"], "rpm": ["--long"], "package": ["--long"],
                 "kernels": ["--connections", "500", "--many", "50000"]}  # of each, 100,000 on each kernel
+LONG_ONLY = ("owners_machine",)
 SYSTEM_SECONDS = 900  # downloads included, the first time
-SYSTEM_LANES = (("service", "owners_truth", "package", "rpm"), ("kernels",))  # beside each other; each in its order
+SYSTEM_LANES = (("service", "owners_truth", "package", "rpm"), ("kernels", "owners_machine"))  # beside each other; each in its order
 FUZZERS_SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 # status is "passed", "failed" or "skipped"; the reason says why where it is not the first.
@@ -224,8 +225,12 @@ class Kinds:
             if problem := self.builds.build(preset):
                 return [Outcome("failed", preset, problem)]
         with concurrent.futures.ThreadPoolExecutor(len(SYSTEM_LANES)) as pool:
-            lanes = pool.map(lambda lane: [outcome for name in lane for outcome in self._system_script(name)], SYSTEM_LANES)
+            lanes = pool.map(self._system_lane, SYSTEM_LANES)
         return [outcome for outcomes in lanes for outcome in outcomes]
+
+    def _system_lane(self, names):
+        wanted = [name for name in names if self.arguments.long or name not in LONG_ONLY]
+        return [outcome for name in wanted for outcome in self._system_script(name)]
 
     def _system_script(self, name):
         options = LONG_OPTIONS.get(name, []) if self.arguments.long else ["--short"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A booted systemd in a container of systemd-nspawn, and the commands that run in it."""
+"""A booted systemd in a container of systemd-nspawn, and the commands that run in it or in another booted machine."""
 import contextlib
 import os
 import pathlib
@@ -17,7 +17,34 @@ NEEDED = ("systemd-nspawn", "script", "nsenter", "unshare", "pgrep")
 _REBOOTED = 133  # systemd-nspawn's exit status with --keep-unit
 
 
-class Container:
+class Machine:
+    """Commands in whatever has a systemd of its own; _run() of it answers as subprocess.run()."""
+
+    def run(self, script, check=True, seconds=120):
+        done = self._run(script, seconds)
+        failed = done.returncode != 0
+        if "Job for rheod.service failed" in done.stderr and self._was_refused_its_cgroup():
+            wait_for(lambda: self._run("systemctl is-active rheod", seconds).stdout.strip() == "active", "rheod that systemd starts again")
+            failed = False
+        expect(not check or not failed, f"{script}: exit {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}")
+        return done.stdout + done.stderr
+
+    def _was_refused_its_cgroup(self):
+        """On a busy machine a container's kernel now and then does not let systemd move a new process to its unit's cgroup,
+        which is gone again: it never comes to run rheod, and systemd tries once more (Restart=on-failure)."""
+        said = self._run("journalctl -u rheod --no-pager -o cat -n 20", 60).stdout
+        return "code=exited, status=219/CGROUP" in said and not re.search(r"code=exited, status=(?!219/)[1-9]", said)
+
+    def show(self, name, unit="rheod"):
+        """A property of a unit."""
+        return self.run(f"systemctl show {unit} --value -p {name}").strip()
+
+    def wait_on_the_bus(self):
+        """A rheod that has started meters; it is on the bus when that has answered it."""
+        wait_for(lambda: '"running"' in self.run("rheoctl --json status", check=False), "rheod on the bus")
+
+
+class Container(Machine):
     """run() runs a command in it. `prepare` is shell text that mounts its root at `folder`/root, in a mount namespace that
     ends with it."""
 
@@ -74,33 +101,10 @@ class Container:
         """A path of the container's, seen from outside."""
         return pathlib.Path(f"/proc/{self.leader}/root{path}")
 
-    def run(self, script, check=True, seconds=120):
-        done = self._run(script, seconds)
-        failed = done.returncode != 0
-        if "Job for rheod.service failed" in done.stderr and self._was_refused_its_cgroup():
-            wait_for(lambda: self._run("systemctl is-active rheod", seconds).stdout.strip() == "active", "rheod that systemd starts again")
-            failed = False
-        expect(not check or not failed, f"{script}: exit {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}")
-        return done.stdout + done.stderr
-
     def _run(self, script, seconds):
         return subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", "sh", "-c", script],
                               capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
                               stdin=subprocess.DEVNULL)
-
-    def _was_refused_its_cgroup(self):
-        """On a busy machine a container's kernel now and then does not let systemd move a new process to its unit's cgroup,
-        which is gone again: it never comes to run rheod, and systemd tries once more (Restart=on-failure)."""
-        said = self._run("journalctl -u rheod --no-pager -o cat -n 20", 60).stdout
-        return "code=exited, status=219/CGROUP" in said and not re.search(r"code=exited, status=(?!219/)[1-9]", said)
-
-    def show(self, name, unit="rheod"):
-        """A property of a unit."""
-        return self.run(f"systemctl show {unit} --value -p {name}").strip()
-
-    def wait_on_the_bus(self):
-        """A rheod that has started meters; it is on the bus when that has answered it."""
-        wait_for(lambda: '"running"' in self.run("rheoctl --json status", check=False), "rheod on the bus")
 
     def end(self):
         self.leader = self.leader or self._find_leader(self.process.pid)  # also of a boot that failed half way

@@ -37,7 +37,12 @@ def dependencies(package):
 
 def fetch(suite, package, cache):
     """The root with everything that the package depends on, under the cache; raises Unavailable."""
-    include = sorted({*PACKAGES, *dependencies(package)})
+    return fetch_with(suite, dependencies(package), cache)
+
+
+def fetch_with(suite, packages, cache):
+    """The root with these packages, too. A cache has one of a suite."""
+    include = sorted({*PACKAGES, *packages})
     name = hashlib.sha256("\n".join([*include, MACHINE]).encode()).hexdigest()[:12]
     root = pathlib.Path(cache) / f"{suite}-{name}"
     if root.exists():

@@ -92,7 +92,7 @@ def add_modules(archive, kernel):
     archive.file("modules/order", "".join(f"{_spelled(pathlib.Path(path).name)}\n" for path in order).encode(), 0o644)
 
 
-def make_archive(kernel, programs, files):
+def make_archive(kernel, programs, files, init=INIT):
     """The initial file system: busybox, the programs by name, the files (of bytes) by name in /payload."""
     archive = Archive()
     for folder in ("proc", "sys", "run", "tmp", "out", "dev"):
@@ -108,13 +108,22 @@ def make_archive(kernel, programs, files):
     for name, data in files.items():
         archive.file(f"payload/{name}", data, 0o644)
     add_modules(archive, kernel)
-    archive.file("init", INIT.read_bytes())
+    archive.file("init", init.read_bytes())
     return archive.finish()
 
 
 def _processor(version):
     """QEMU 7.2 emulates cmpxchg16b wrongly for 6.12; kernels from 7.0 on have BPF local storage only with it."""
     return "qemu64" if int(version.split(".")[0]) >= 7 else "qemu64,-cx16"
+
+
+def qemu(kernel, initrd, console, cpus, *options):
+    """The command of a guest without a screen or a network."""
+    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", _processor(kernel.version),
+               "-smp", cpus, "-m", 1024, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
+               "-device", "virtio-rng-pci", "-serial", f"file:{console}", *options, "-kernel", kernel.image, "-initrd", initrd,
+               "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on"]
+    return list(map(str, command))
 
 
 def boot(kernel, archive, folder, cpus, seconds):
@@ -126,14 +135,9 @@ def boot(kernel, archive, folder, cpus, seconds):
         file.unlink(missing_ok=True)
     with open(results, "wb") as disk:
         disk.truncate(RESULTS_BYTES)
-    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", _processor(kernel.version),
-               "-smp", cpus, "-m", 1024, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
-               "-device", "virtio-rng-pci", "-serial", f"file:{console}",
-               "-drive", f"file={results},if=virtio,format=raw,cache=unsafe",
-               "-kernel", kernel.image, "-initrd", initrd, "-append",
-               "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on"]
+    command = qemu(kernel, initrd, console, cpus, "-drive", f"file={results},if=virtio,format=raw,cache=unsafe")
     try:
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=seconds, check=False,
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False,
                               stdin=subprocess.DEVNULL)
         how = f"QEMU's exit status is {done.returncode} {done.stderr.strip()[-200:]}"
     except subprocess.TimeoutExpired:
