@@ -34,6 +34,11 @@ path = "/var/log/rheo/flows.json"
 """
 SEND_7 = ("/usr/bin/python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM); "
           "[s.sendto(bytes(100), (\"10.9.0.2\", 9)) for _ in range(7)]'")
+STAY = """import socket, time
+s = socket.socket(type=socket.SOCK_DGRAM)
+s.sendto(bytes(100), ("10.9.0.2", 7778))
+time.sleep(600)
+"""
 MOST_EXPOSED = 2.0  # systemd-analyze security
 
 
@@ -210,6 +215,39 @@ def detached_by_hand(container):
     expect_equal(container.show("ActiveState"), "active", "state of the unit")
 
 
+def names(container):
+    """Of containers and command lines: with the drop-ins; without them the service says what it cannot tell."""
+    number, drop_ins = "5e" * 32, "/run/systemd/system/rheod.service.d"
+    folder = f"/var/lib/docker/containers/{number}"
+    container.run(f"install -d -m 700 /var/lib/docker/containers {folder} && cat > {folder}/config.v2.json <<'END'\n"
+                  '{"Name": "/web", "Config": {"Image": "nginx:1.27"}}\nEND\n' f"chmod 600 {folder}/config.v2.json")
+    container.run(f"cat > /opt/stay <<'END'\n{STAY}END")
+    end_flows_after(container, "10m")
+    container.run("printf '[datapath]\\ncommand_lines = true\\ncontainer_names = true\\n' > /etc/rheo/rheo.toml.d/60-names.toml")
+    container.run("systemctl restart rheod; journalctl --sync")
+    said = container.run("journalctl -u rheod --no-pager -o cat")
+    for sentence in ("rheod-command-lines.conf lets", "/var/lib/docker/containers: Permission denied; containers there have no"):
+        expect(said.count(sentence) == 1, f"{sentence} is not there once: {said[-600:]}")
+    refusals = said.count("/usr/share/rheo/rheod-co")  # of other runtimes' folders, too, where the machine has them
+    container.run(f"mkdir -p {drop_ins} && cp /usr/share/rheo/rheod-co*.conf {drop_ins}/ && systemctl daemon-reload && "
+                  "systemctl restart rheod; journalctl --sync")
+    said = container.run("journalctl -u rheod --no-pager -o cat")
+    expect_equal(said.count("/usr/share/rheo/rheod-co"), refusals, "sentences about drop-ins, before they were there and after")
+    container.wait_on_the_bus()
+    container.run(f"systemd-run -q --scope --unit=docker-{number} /usr/bin/python3 /opt/stay 'a word' >/dev/null 2>&1 </dev/null &")
+
+    def found():
+        container.run("rheoctl drain")
+        return json.loads(container.run("busctl --json=short call org.rheo.Rheo1 /org/rheo/Rheo1 org.rheo.Rheo1.Manager "
+                                        "ListFlows sus 'container web and port 7778' 1 bytes"))["data"][0]
+    wait_for(found, "flow of a container by its name")
+    flow = {key: value["data"] for key, value in found()[0].items()}
+    expect_equal((flow["SourceContainerImageName"], flow["SourceProcessCommandLine"]),
+                 ("nginx:1.27", "/usr/bin/python3 /opt/stay a word"), "image and command line")
+    container.run(f"systemctl stop docker-{number}.scope; rm -r {drop_ins} /etc/rheo/rheo.toml.d/60-names.toml && "
+                  "systemctl daemon-reload && systemctl restart rheod")
+
+
 def stops(container):
     container.run("systemctl stop rheod")
     expect_equal(container.show("Result"), "success", "result of the unit")
@@ -218,7 +256,7 @@ def stops(container):
 
 CASES = {"starts and meters": starts_and_meters, "sandbox": sandbox, "polkit and the bus's policy": guarded,
          "reloads": reloads, "lasting": lasting, "restarts": restarts, "journal": journal, "killed": killed,
-         "watchdog": watchdog, "detached by hand": detached_by_hand, "stops": stops}
+         "watchdog": watchdog, "detached by hand": detached_by_hand, "names": names, "stops": stops}
 
 
 def try_case(container, script, name, case):
