@@ -5,12 +5,14 @@ command lines; and whose notes the kernel no longer has, who are then nobody, an
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 
 from bus import Bus, answer, named, wait_for
 from owner_actor import PYTHON, Actor, make_cgroup
 from owners import FAST, SLICE, THERE, hosts, record_of
-from rig import Rig, expect, expect_equal, mount, run
+from rig import Rig, Skipped, expect, expect_equal, mount, run
 
 DOCKER, PODMAN, CONTAINERD = (os.urandom(32).hex() for _ in range(3))
 NAMES = ("container.id", "container.name", "container.image.name", "container.runtime")
@@ -156,6 +158,32 @@ def forgotten(rig, case):
     expect_equal(record_of(rheod, 5010).get("process.pid"), last.pid, "the owner who came last")
 
 
+def in_ipfix(rig, case):
+    """As ipfixDump of libfixbuf reads it; the names of classes, too."""
+    if not shutil.which("ipfixDump"):
+        raise Skipped("ipfixDump is not installed")
+    near, _ = hosts(rig)
+    write_runtimes()
+    file = rig.case_folder(case) / "names.ipfix"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    wanted = {"rheoSourceContainerName": "web", "rheoSourceContainerImage": "nginx:1.27", "rheoDestinationContainerName": "",
+              "rheoDestinationCommandLine": "", "rheoSourceClassName": "localhost", "rheoDestinationClassName": "internal"}
+    rheod = rig.rheod(near, f"{case} rheod", interfaces={"include": ["east"]}, flow=FAST,
+                      datapath={"drain_interval": "50ms", "container_names": True, "command_lines": True},
+                      **{"export.ipfix.test": {"endpoint": f"file:{file}",
+                                               "elements_add": [*wanted, "rheoSourceCommandLine"]}}).start()
+    actor = Actor(rig, near, make_cgroup(rig, f"{SLICE}/docker-{DOCKER}.scope"))
+    actor.do(f"udp('{THERE}', 5011, True)")
+    line = record_of(rheod, 5011).get("process.command_line")
+    expect(line and line.startswith(f"{PYTHON} -c"), f"the command line: {line!r}")
+    rheod.stop()
+    text = run(["ipfixDump", "--rfc5610", "-d", "-i", file], timeout=60)
+    flow = next(part for part in text.split("--- data record ")[1:] if re.search(r"destinationTransportPort : 5011$", part, re.M))
+    told = dict(re.findall(r"(rheo(?:Source|Destination)\w+) : (?:\(len: \d+\) )?(.*?)\0*$", flow, re.M))
+    expect_equal({name: told.get(name) for name in wanted}, wanted, f"names in IPFIX: {flow}")
+    expect(told["rheoSourceCommandLine"].startswith(f"{PYTHON} -c"), f"the command line in IPFIX: {flow}")
+
+
 def sums_of_a_crowd(rig, case):
     """More flows than are listed at once, and more owners: each is in a sum, under its own name."""
     count = 1500
@@ -191,7 +219,7 @@ def main():
     mount("tmpfs", "/var/lib")  # where runtimes keep what the host has of them
     rig.run_cases({"container names": container_names, "only where asked for": only_where_asked_for,
                    "command lines": command_lines, "gone before the drain": gone_before_the_drain, "forgotten": forgotten,
-                   "sums of a crowd": sums_of_a_crowd})
+                   "sums of a crowd": sums_of_a_crowd, "in IPFIX": in_ipfix})
     rig.end()
 
 
