@@ -218,28 +218,62 @@ BPF_INLINE void describe_count(struct metered *m)
 	m->word[5] = m->packet->word[5];
 }
 
+/* A connection that is answered has no socket yet, but the cookie that its socket will have: it is
+ * noted that it is the listener's. */
+BPF_INLINE __u32 owner_of_answer(struct bpf_sock *listener, struct __sk_buff *skb)
+{
+	const struct socket_owner *owner = bpf_sk_storage_get(&socket_owners, listener, 0, 0);
+	struct socket_owner noted;
+	__u32 number;
+
+	if (!owner)
+		return 0;
+	noted = load_owner(owner);
+	number = noted.number ? noted.number : OWNER_UNKNOWN;
+	if (noted.awaits_accept)
+		number = 0;
+	note_recent(bpf_get_socket_cookie(skb), number);
+	return number;
+}
+
+/* The owner of a socket without storage. It gets one, so that the owner is not forgotten, when it
+ * is asked for at another packet than the first, of which connections that end at once have one. */
+BPF_INLINE __u32 owner_of_recent(struct bpf_sock *sk, struct __sk_buff *skb, int is_first)
+{
+	const __u32 number = recent_owner(bpf_get_socket_cookie(skb));
+	struct socket_owner *owner;
+
+	if (is_first || number <= OWNER_UNKNOWN)
+		return number;
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner && !owner->number)
+		store_owner(owner, number, 0);
+	return number;
+}
+
 /* The number of the owner of the socket that sends the packet. 0: it has none (yet), as what is
  * forwarded. Not inlined: few packets come here. */
-__attribute__((noinline)) int socket_owner_number(struct __sk_buff *skb)
+__attribute__((noinline)) int socket_owner_number(struct __sk_buff *skb, __u32 tcp_flags)
 {
 	const struct socket_owner *owner;
-	struct socket_owner noted;
-	struct bpf_sock *sk;
+	struct socket_owner noted = {};
+	struct bpf_sock *sk, *full;
 
 	if (!settings.note_owners || !skb)
 		return 0;
 	sk = skb->sk;
 	if (!sk)
 		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
-	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
-	if (!owner)
-		return OWNER_UNKNOWN;
-	noted = load_owner(owner);
+	full = bpf_sk_fullsock(sk);
+	if (!full) {
+		full = bpf_get_listener_sock(sk);
+		return full ? (int)owner_of_answer(full, skb) : 0;
+	}
+	owner = bpf_sk_storage_get(&socket_owners, full, 0, 0);
+	if (owner)
+		noted = load_owner(owner);
 	if (!noted.number)
-		return OWNER_UNKNOWN;
+		return (int)owner_of_recent(full, skb, tcp_flags & FLAG_SYN);
 	return noted.awaits_accept ? 0 : (int)noted.number;
 }
 
@@ -254,7 +288,8 @@ BPF_INLINE int notes_owners(const __u32 mode)
 BPF_INLINE void account(struct metered *m, const __u32 mode)
 {
 	describe_count(m);
-	m->owner = notes_owners(mode) ? (__u32)socket_owner_number(m->skb) : 0;
+	m->owner =
+		notes_owners(mode) ? (__u32)socket_owner_number(m->skb, m->packet->tcp_flags) : 0;
 	BUMP(m->counters->seen_packets, m->octets.packets, mode);
 	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
 	if (BPF_UNLIKELY(!count_packet(m, mode)))
@@ -288,7 +323,8 @@ BPF_INLINE int add_to_row(struct metered *m, const __u32 mode)
 	BUMP(m->counters->seen_bytes, m->octets.l2, mode);
 	row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
 	if (notes_owners(mode) && BPF_UNLIKELY(!row->owner[m->packet->direction & 1]))
-		row_note_owner(row, m->packet->direction, (__u32)socket_owner_number(m->skb));
+		row_note_owner(row, m->packet->direction,
+			       (__u32)socket_owner_number(m->skb, m->packet->tcp_flags));
 	return 1;
 }
 

@@ -130,7 +130,7 @@ int owner_created(struct bpf_sock *sk)
 									      : note_creator(sk, 0);
 }
 
-/* What a listener's storage says goes over to the sockets that it makes. A program of "sockops"
+/* Whose a listener is, the meter asks when it sees the answer to a SYN. A program of "sockops"
  * would see it listen, and be called ten times a connection. */
 OWNER_INLINE int note_binder(struct bpf_sock *sk)
 {
@@ -149,16 +149,35 @@ int owner_binds6(struct bpf_sock *sk)
 	return note_binder(sk);
 }
 
+/* Most connections end before they are worth a storage: one that lives gets it from the meter. */
+OWNER_INLINE int note_connector(struct bpf_sock_addr *call)
+{
+	struct bpf_sock *sk = call->sk;
+	struct socket_owner *owner;
+	__u32 number;
+
+	if (!sk)
+		return 1;
+	if (call->protocol != PROTOCOL_TCP)
+		return note_current(sk);
+	number = number_of((void *)bpf_get_current_task(), 0);
+	owner = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
+	if (owner)
+		return note(owner, number, 0);
+	note_recent(bpf_get_socket_cookie(call), number);
+	return 1;
+}
+
 SEC("cgroup/connect4")
 int owner_connects4(struct bpf_sock_addr *call)
 {
-	return note_current(call->sk);
+	return note_connector(call);
 }
 
 SEC("cgroup/connect6")
 int owner_connects6(struct bpf_sock_addr *call)
 {
-	return note_current(call->sk);
+	return note_connector(call);
 }
 
 SEC("cgroup/sendmsg4")
@@ -224,6 +243,8 @@ int owner_of_older(struct bpf_iter__task_file *visit)
 	may_listen = state == TCP_STATE_LISTEN ||
 		     (state == TCP_STATE_CLOSE && BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_TCP);
 	noted = load_owner(owner);
+	if (!noted.number)
+		noted.number = recent_owner(BPF_CORE_READ(sk, __sk_common.skc_cookie.counter));
 	if (!is_service_manager(task) &&
 	    (!is_owner(noted.number) || (noted.awaits_accept && !may_listen)))
 		noted.number = number_of(task, 1);

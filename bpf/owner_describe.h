@@ -85,8 +85,12 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 };
+struct sock_cookie {
+	__s64 counter;
+};
 struct sock_common {
 	unsigned char skc_state;
+	struct sock_cookie skc_cookie;
 };
 struct sock {
 	struct sock_common __sk_common;

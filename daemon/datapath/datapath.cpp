@@ -152,7 +152,8 @@ Result<ProgramFds> Datapath::State::programs_for(std::uint8_t netns, LinkLayer l
                                 .counters = maps.counters.fd(),
                                 .fragments = fragments_fd(),
                                 .fragment_entries = fragment_entries,
-                                .socket_owners = owners ? owners->socket_owners_fd() : -1});
+                                .socket_owners = owners ? owners->socket_owners_fd() : -1,
+                                .recent_owners = owners ? owners->recent_owners_fd() : -1});
   if (!loaded) return forward(std::move(loaded));
   return programs.emplace(std::pair(netns, layer), *std::move(loaded)).first->second.fds();
 }

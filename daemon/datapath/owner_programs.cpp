@@ -267,6 +267,7 @@ std::shared_ptr<OwnerPrograms> OwnerPrograms::start(const PinDirectory& pins, Da
   if (!slots) return stay_unknown(slots.error());
   programs->slots_ = *std::move(slots);
   programs->socket_owners_ = UniqueFd(::fcntl(loader.map(kSocketOwnersMap), F_DUPFD_CLOEXEC, 0));
+  programs->recent_owners_ = UniqueFd(::fcntl(loader.map(kRecentOwnersMap), F_DUPFD_CLOEXEC, 0));
   return programs;
 }
 

@@ -3,8 +3,9 @@
 // cgroup tree, and what they noted. Each program is one that a kernel may not have: the others work without
 // it. The main thread's, but for read().
 //
-// What outlives the process, beside the datapath's pins: the maps owners, owner_numbers, owner_sequence and
-// socket_owners, and the links owner_link_<program>, so that sockets made while no rheod runs have an owner.
+// What outlives the process, beside the datapath's pins: the maps owners, owner_numbers, owner_sequence,
+// socket_owners and recent_owners, and the links owner_link_<program>, so that sockets made while no rheod
+// runs have an owner.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,7 @@ class OwnerPrograms final : public OwnerNotes {
   std::optional<SocketOwner> read(std::uint32_t number) const override;
 
   int socket_owners_fd() const { return socket_owners_.get(); }
+  int recent_owners_fd() const { return recent_owners_.get(); }
 
   /// Unpins maps and links.
   static void remove_pins(const PinDirectory& pins);
@@ -39,6 +41,7 @@ class OwnerPrograms final : public OwnerNotes {
   class Loader;
 
   UniqueFd socket_owners_;
+  UniqueFd recent_owners_;
   Mapping slots_;
   std::vector<UniqueFd> links_;
 };

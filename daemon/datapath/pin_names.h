@@ -25,10 +25,12 @@ inline constexpr std::array kMapPins = {kFlowCachePin, kGeneration0Pin, kGenerat
                                         kEvictedPin,   kFragmentsPin,   kCountersPin};
 
 /// Of the programs that note the owners of sockets; by OwnerPrograms.
-inline constexpr std::array kOwnerMapPins = {"owners", "socket_owners", "owner_numbers", "owner_sequence"};
+inline constexpr std::array kOwnerMapPins = {"owners", "socket_owners", "owner_numbers", "owner_sequence",
+                                             "recent_owners"};
 inline constexpr std::size_t kOwnersMap = 0;
 inline constexpr std::size_t kSocketOwnersMap = 1;
 inline constexpr std::size_t kOwnerSequenceMap = 3;
+inline constexpr std::size_t kRecentOwnersMap = 4;
 inline constexpr std::string_view kOwnerLinkPrefix = "owner_link_";
 
 inline constexpr std::string_view kLinkPinPrefix = "link_";

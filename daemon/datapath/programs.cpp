@@ -55,10 +55,13 @@ Status use_maps(const flow_bpf& skeleton, const ProgramMaps& maps) {
   if (auto used = reuse(skeleton.maps.flow_cache, maps.flow_cache); !used) return used;
   if (auto used = reuse(skeleton.maps.evicted, maps.evicted); !used) return used;
   if (auto used = reuse(skeleton.maps.counters, maps.counters); !used) return used;
-  if (maps.socket_owners < 0)
-    bpf_map__set_autocreate(skeleton.maps.socket_owners, false);  // what uses it is dead code
-  else if (auto used = reuse(skeleton.maps.socket_owners, maps.socket_owners); !used)
-    return used;
+  for (const auto& [map, fd] : {std::pair(skeleton.maps.socket_owners, maps.socket_owners),
+                                std::pair(skeleton.maps.recent_owners, maps.recent_owners)}) {
+    if (fd < 0)
+      bpf_map__set_autocreate(map, false);  // what uses it is dead code
+    else if (auto used = reuse(map, fd); !used)
+      return used;
+  }
 
   bpf_map* const fragments = skeleton.maps.fragments;
   if (bpf_map__set_max_entries(fragments, maps.fragment_entries) != 0)

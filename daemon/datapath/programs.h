@@ -26,6 +26,7 @@ struct ProgramMaps {
       -1;  // of other programs; where there is none, or of another layout or size, a new one is made
   std::uint32_t fragment_entries = 0;
   int socket_owners = -1;  // where there is none settings.note_owners is 0
+  int recent_owners = -1;  // likewise
 };
 
 /// For meter_settings.has_coarse_clock. Loads a small program to see.

@@ -4,6 +4,7 @@
 of processes that live for some milliseconds and of sockets that are older than rheod."""
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -59,12 +60,12 @@ def expect_owners(rheod, keys, wanted):
     expect(not differ, f"{len(differ)} of {len(wanted)} owners are not the right ones: {list(differ.items())[:3]}")
 
 
-def record_of(rheod, port):
-    """The first record of the flow to the port, once it is written."""
+def record_of(rheod, port, number=0):
+    """The first record of the flow to the port, or a later one, once it is written."""
     def found():
         text = rheod.records.read_text() if rheod.records.exists() else ""
         lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
-        return next((record for record in lines if port in ports_of(record)), None)
+        return next(itertools.islice((record for record in lines if port in ports_of(record)), number, None), None)
     wait_for(found, f"record of port {port}")
     return found()
 

@@ -135,7 +135,7 @@ int bench_owner(struct __sk_buff* skb) {
   struct bpf_sock* sk;
 
   next_flow(skb);
-  bench_sink = (__u32)socket_owner_number(skb);
+  bench_sink = (__u32)socket_owner_number(skb, 0);
   if (BPF_LIKELY(bench_sink != OWNER_UNKNOWN) || !skb->sk) return VERDICT_NEXT;
   sk = bpf_sk_fullsock(skb->sk);
   owner = sk ? bpf_sk_storage_get(&socket_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
