@@ -20,7 +20,7 @@ namespace rheo::abi
 #endif
 
 /* The version in /sys/fs/bpf/rheo/v<schema> and in the flow table's header. */
-enum { ABI_SCHEMA = 3 };
+enum { ABI_SCHEMA = 4 };
 
 /* What a row's addresses are and what they were carried in (flow_key.kind). */
 enum flow_kind {
@@ -113,6 +113,12 @@ ABI_ASSERT(sizeof(struct direction_counts) == 24);
 ABI_ASSERT(__builtin_offsetof(struct direction_counts, packets) == 8);
 ABI_ASSERT(__builtin_offsetof(struct direction_counts, flags) == 16);
 
+/* hot_row.tcp_notes */
+enum tcp_notes {
+	TCP_AWAITS_ACK = 0x01, /* of direction 0; of 1 one bit further */
+	TCP_NOTED = 0x04,      /* the row has a tcp_row; else what is in its place is nothing */
+};
+
 /* A row of the flow cache, the part that every packet touches. Times are
  * CLOCK_MONOTONIC nanoseconds (the capture's own clock in a replay). */
 struct hot_row {
@@ -122,7 +128,9 @@ struct hot_row {
 	__u64 last_ns;	/* >= first_ns */
 	__u32 owner[2]; /* by direction: owner_slot.number of the sender here, 0 or OWNER_UNKNOWN */
 	__u8 first_direction; /* of the row's first packet: 0 or 1 */
-	__u8 zero[7];
+	__u8 tcp_notes;	      /* enum tcp_notes */
+	__u16 tcp_sampled[2]; /* by direction: when a socket last told a time, as tcp_time() */
+	__u16 zero;
 };
 ABI_ASSERT(sizeof(struct hot_row) == 128);
 
@@ -146,6 +154,33 @@ struct cold_row {
 };
 ABI_ASSERT(sizeof(struct cold_row) == 64);
 
+/* What a TCP socket of this host says of the connection, last when it sent a packet. */
+struct tcp_sample {
+	__u32 srtt_us;		 /* smoothed round-trip time; 0: none measured yet */
+	__u32 min_rtt_us;	 /* of the last 5 minutes, by default; 0: likewise */
+	__u32 retransmits;	 /* segments that it has sent again since the connection began */
+	__u32 congestion_window; /* segments, at least 1; 0: it was not asked */
+	__u32 time;		 /* tcp_time(), which of two samples is the later one */
+};
+
+/* What is noted of TCP, where hot_row.tcp_notes says so. A row has what passed its CPU: of a
+ * connection the SYN may be in one, what answers it in another. Times as in hot_row, exact. */
+struct tcp_row {
+	struct tcp_sample sample[2]; /* by direction: of the socket that sends, if it is here */
+	__u64 syn_ns;		     /* the first SYN without ACK; 0: there was none */
+	__u64 syn_ack_ns;	     /* the first with ACK */
+	/* The first ACK in the direction of that SYN, where the row has either. Else, if the row's
+	 * first packet was one, that: it may be what answers a SYN and ACK in another row. */
+	__u64 ack_ns;
+};
+ABI_ASSERT(sizeof(struct tcp_row) == 64);
+
+/* Units of 1.05 ms, as many as a place has bits for. */
+static inline __u64 tcp_time(__u64 ns)
+{
+	return ns >> 20;
+}
+
 /* A set of the flow cache: one line of tags, then the rows.
  *
  * tag[w] == 0: way w is free. The kernel sets it after writing the row; when the row has been
@@ -159,15 +194,17 @@ struct flow_set {
 	__u32 zero[12];
 	struct hot_row hot[FLOW_CACHE_WAYS];
 	struct cold_row cold[FLOW_CACHE_WAYS];
+	struct tcp_row tcp[FLOW_CACHE_WAYS];
 };
-ABI_ASSERT(sizeof(struct flow_set) == 832);
+ABI_ASSERT(sizeof(struct flow_set) == 1088);
 
 /* What travels through the `evicted` ring buffer. */
 struct evicted_row {
 	struct hot_row hot;
 	struct cold_row cold;
+	struct tcp_row tcp;
 };
-ABI_ASSERT(sizeof(struct evicted_row) == 192);
+ABI_ASSERT(sizeof(struct evicted_row) == 256);
 
 /* Why a packet that was seen is in no row. Bytes of these are layer-2 octets. */
 enum drop_reason {
@@ -309,11 +346,13 @@ struct meter_settings {
 	__u32 ring_wakeup_bytes; /* wake the collector when `evicted` holds more */
 	__u8 netns_number;	 /* high 8 bits of flow_key.link */
 	__u8 claim_partition;	 /* PREEMPT_RT: claim before use */
-	__u8 note_owners;	 /* of the sockets that send; else no socket is looked at */
+	__u8 note_owners;	 /* of the sockets that send; else they are not looked at for it */
 	__u8 has_coarse_clock;	 /* the kernel's helper, from Linux 5.11 on */
+	__u8 note_tcp;		 /* fill tcp_row */
+	__u8 zero[7];
 	struct parse_settings parse;
 };
-ABI_ASSERT(sizeof(struct meter_settings) == 136);
+ABI_ASSERT(sizeof(struct meter_settings) == 144);
 
 #ifdef __cplusplus
 } // namespace rheo::abi

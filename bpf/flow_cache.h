@@ -149,7 +149,7 @@ BPF_INLINE void row_start(struct hot_row *row, const __u64 *word,
 	row->first_ns = now_ns;
 	row->last_ns = now_ns;
 	to[14] = 0; /* owners */
-	/* first_direction and the zeros behind it */
+	/* first_direction, and of TCP nothing yet */
 	to[15] = WORD64(WORD32(WORD16(packet->direction, 0), 0), 0);
 }
 
@@ -182,6 +182,59 @@ BPF_INLINE void row_note_owner(struct hot_row *row, __u32 direction, __u32 numbe
 
 	if (number > OWNER_UNKNOWN || !*owner)
 		*owner = number;
+}
+
+/* The row's notes of TCP, begun if there are none yet. */
+BPF_INLINE void tcp_begin(struct hot_row *row, struct tcp_row *tcp)
+{
+	__u64 *to = (__u64 *)(void *)tcp;
+	int i;
+
+	if (row->tcp_notes & TCP_NOTED)
+		return;
+#ifdef __bpf__
+#pragma unroll
+#endif
+	for (i = 0; i < 8; i++)
+		to[i] = 0;
+	row->tcp_notes = (__u8)(row->tcp_notes | TCP_NOTED);
+}
+
+/* May the packet be of a handshake? */
+BPF_INLINE int is_handshake(const struct hot_row *row, const struct parsed_packet *packet)
+{
+	return row->tcp_notes & (TCP_AWAITS_ACK | TCP_AWAITS_ACK << 1) ||
+	       packet->tcp_flags & FLAG_SYN;
+}
+
+/* Notes when a packet of a handshake passed: one that is_handshake(), or the row's first. */
+BPF_INLINE void row_note_handshake(struct hot_row *row, struct tcp_row *tcp,
+				   const struct parsed_packet *packet, __u64 now_ns)
+{
+	const __u32 direction = packet->direction & 1;
+	const __u32 flags = packet->tcp_flags;
+
+	if (flags & FLAG_SYN_ONLY) {
+		tcp_begin(row, tcp);
+		if (!tcp->syn_ns) {
+			tcp->syn_ns = now_ns;
+			tcp->ack_ns = 0;
+		}
+		row->tcp_notes = (__u8)(row->tcp_notes | TCP_AWAITS_ACK << direction);
+	} else if (flags & FLAG_SYN_ACK) {
+		tcp_begin(row, tcp);
+		if (!tcp->syn_ack_ns)
+			tcp->syn_ack_ns = now_ns;
+		row->tcp_notes = (__u8)(row->tcp_notes | TCP_AWAITS_ACK << (direction ^ 1));
+	} else if ((flags & (FLAG_ACK | FLAG_RST)) == FLAG_ACK) {
+		const int is_first = !(row->tcp_notes & TCP_NOTED);
+
+		if (!is_first && !(row->tcp_notes & TCP_AWAITS_ACK << direction))
+			return;
+		tcp_begin(row, tcp);
+		tcp->ack_ns = now_ns;
+		row->tcp_notes = TCP_NOTED;
+	}
 }
 
 /* Writes the cold row of a packet that was parsed from a copy. */

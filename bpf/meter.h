@@ -12,6 +12,7 @@
 #include "bpf/maps.h"
 #include "bpf/clock.h"
 #include "bpf/owner_maps.h"
+#include "bpf/tcp_socket.h"
 
 /* How a program meters. */
 enum meter_mode {
@@ -93,16 +94,56 @@ BPF_INLINE void submit_row(struct evicted_row *row)
 								      : BPF_RB_NO_WAKEUP);
 }
 
+/* Asks the socket that sends the packet, if there is one. */
+BPF_INLINE void sample_socket(struct hot_row *row, struct tcp_row *tcp, const struct metered *m)
+{
+	const struct bpf_tcp_sock *socket = sending_tcp_socket(m->skb);
+
+	if (!socket)
+		return;
+	tcp_begin(row, tcp);
+	/* As long as nothing was measured the next packet asks, too: a connection may be over
+	 * within a tick of the clock. */
+	if (socket->srtt_us)
+		row->tcp_sampled[m->packet->direction & 1] = (__u16)tcp_time(m->coarse_ns);
+	take_sample(&tcp->sample[m->packet->direction & 1], socket, m->coarse_ns);
+}
+
+/* What of a TCP packet is noted when it is its row's first. */
+BPF_INLINE void begin_tcp(struct hot_row *row, struct tcp_row *tcp, const struct metered *m,
+			  const __u32 mode)
+{
+	if (!settings.note_tcp || !m->packet->tcp_flags)
+		return;
+	row_note_handshake(row, tcp, m->packet, row->first_ns);
+	if (mode & METER_EGRESS)
+		sample_socket(row, tcp, m);
+}
+
+/* What of a TCP packet is noted when it is added to its row. */
+BPF_INLINE void note_tcp(struct hot_row *row, struct tcp_row *tcp, const struct metered *m,
+			 const __u32 mode)
+{
+	if (!settings.note_tcp || !m->packet->tcp_flags)
+		return;
+	if (BPF_UNLIKELY(is_handshake(row, m->packet)))
+		row_note_handshake(row, tcp, m->packet, bpf_ktime_get_ns());
+	if (mode & METER_EGRESS && BPF_UNLIKELY(row->tcp_sampled[m->packet->direction & 1] !=
+						(__u16)tcp_time(m->coarse_ns)))
+		sample_socket(row, tcp, m);
+}
+
 /* Sends a row of the cache away; its place is then free. False where `evicted` is full. */
-BPF_INLINE int evict_row(const struct hot_row *hot, const struct cold_row *cold,
-			 struct cpu_counters *counters, const __u32 mode)
+BPF_INLINE int evict_row(const struct flow_set *set, __u32 way, struct cpu_counters *counters,
+			 const __u32 mode)
 {
 	struct evicted_row *row = bpf_ringbuf_reserve(&evicted, sizeof(*row), 0);
 
 	if (!row)
 		return 0;
-	__builtin_memcpy(&row->hot, hot, sizeof(row->hot));
-	__builtin_memcpy(&row->cold, cold, sizeof(row->cold));
+	__builtin_memcpy(&row->hot, &set->hot[way], sizeof(row->hot));
+	__builtin_memcpy(&row->cold, &set->cold[way], sizeof(row->cold));
+	__builtin_memcpy(&row->tcp, &set->tcp[way], sizeof(row->tcp));
 	submit_row(row);
 	BUMP(counters->evicted_rows, 1, mode);
 	return 1;
@@ -120,6 +161,7 @@ BPF_INLINE int evict_packet(const struct metered *m, const __u32 mode)
 	row_start(&row->hot, m->word, m->packet, now_ns);
 	row_add(&row->hot, m->packet, &m->octets, mode & METER_HOOKS, now_ns);
 	row_note_owner(&row->hot, m->packet->direction, m->owner);
+	begin_tcp(&row->hot, &row->tcp, m, mode);
 	write_cold(&row->cold, m);
 	submit_row(row);
 	BUMP(m->counters->evicted_rows, 1, mode);
@@ -135,6 +177,7 @@ BPF_INLINE void fill_way(struct flow_set *set, __u32 way, __u32 tag, const struc
 	row_start(&set->hot[way], m->word, m->packet, now_ns);
 	row_add(&set->hot[way], m->packet, &m->octets, mode & METER_HOOKS, now_ns);
 	row_note_owner(&set->hot[way], m->packet->direction, m->owner);
+	begin_tcp(&set->hot[way], &set->tcp[way], m, mode);
 	set->tag[way] = tag;
 }
 
@@ -158,9 +201,10 @@ BPF_INLINE int count_in_set(struct flow_set *set, __u64 hash, const struct meter
 	if (BPF_LIKELY(found) && BPF_LIKELY(!row_is_over(row, m->packet))) {
 		row_add(row, m->packet, &m->octets, mode & METER_HOOKS, m->coarse_ns);
 		row_note_owner(row, m->packet->direction, m->owner);
+		note_tcp(row, &set->tcp[way], m, mode);
 		return 1;
 	}
-	if (!set->tag[way] || evict_row(row, &set->cold[way], m->counters, mode)) {
+	if (!set->tag[way] || evict_row(set, way, m->counters, mode)) {
 		fill_way(set, way, flow_tag(hash), m, mode);
 		return 1;
 	}
@@ -315,7 +359,8 @@ BPF_INLINE int add_to_row(struct metered *m, const __u32 mode)
 	if (BPF_UNLIKELY(way >= FLOW_CACHE_WAYS))
 		return 0;
 	KEEP_UNKNOWN(way);
-	row = &set->hot[way & (FLOW_CACHE_WAYS - 1)];
+	way &= FLOW_CACHE_WAYS - 1;
+	row = &set->hot[way];
 	KEEP_UNKNOWN(row);
 	if (BPF_UNLIKELY(row_is_over(row, m->packet)))
 		return 0;
@@ -325,6 +370,7 @@ BPF_INLINE int add_to_row(struct metered *m, const __u32 mode)
 	if (notes_owners(mode) && BPF_UNLIKELY(!row->owner[m->packet->direction & 1]))
 		row_note_owner(row, m->packet->direction,
 			       (__u32)socket_owner_number(m->skb, m->packet->tcp_flags));
+	note_tcp(row, &set->tcp[way], m, mode);
 	return 1;
 }
 

@@ -45,6 +45,7 @@ std::vector<std::string> keys_for_restart(const Config& running, const Config& w
       {"datapath.owners", wanted.datapath.owners == datapath.owners},
       {"datapath.command_lines", wanted.datapath.command_lines == datapath.command_lines},
       {"datapath.container_names", wanted.datapath.container_names == datapath.container_names},
+      {"datapath.tcp", wanted.datapath.tcp == datapath.tcp},
       {"tunnels.vxlan_ports", wanted.tunnels.vxlan_ports == tunnels.vxlan_ports},
       {"tunnels.geneve_ports", wanted.tunnels.geneve_ports == tunnels.geneve_ports},
       {"tunnels.wireguard_ports", wanted.tunnels.wireguard_ports == tunnels.wireguard_ports},

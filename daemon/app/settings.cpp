@@ -60,6 +60,7 @@ DatapathOptions datapath_options(const Config& config) {
           .decapsulate_gre = config.tunnels.gre,
           .decapsulate_ipip = config.tunnels.ipip,
           .note_owners = config.datapath.owners,
+          .note_tcp = config.datapath.tcp,
           .pin_directory = config.daemon.pin_directory};
 }
 

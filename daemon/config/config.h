@@ -55,6 +55,7 @@ struct DatapathConfig {
   bool owners = true;            // note whose the sockets are
   bool command_lines = false;    // of processes, which may hold secrets
   bool container_names = false;  // read them, and images, from files of the runtimes
+  bool tcp = true;               // note round-trip times, retransmissions and handshakes
   friend bool operator==(const DatapathConfig&, const DatapathConfig&) = default;
 };
 

@@ -235,6 +235,7 @@ const Keys<DatapathConfig>& datapath_keys() {
       {"owners", on_off(&DatapathConfig::owners)},
       {"command_lines", on_off(&DatapathConfig::command_lines)},
       {"container_names", on_off(&DatapathConfig::container_names)},
+      {"tcp", on_off(&DatapathConfig::tcp)},
   };
   return keys;
 }

@@ -94,6 +94,7 @@ void EvictedRing::consume(const std::function<void(std::span<const Row>)>& merge
       batch[filled++] = {
           .hot = &row->hot,
           .cold = &row->cold,
+          .tcp = &row->tcp,
           .place = {.kind = RowPlace::Kind::ring, .generation = 0, .way = 0, .position = next}};
       merged = next;
     }

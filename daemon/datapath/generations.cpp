@@ -16,7 +16,7 @@ namespace rheo {
 namespace {
 
 constexpr std::size_t kBatchRows = 64;       // their lines, prefetched, stay in the L1 cache
-constexpr std::uint64_t kTagsAhead = 16;     // sets whose tags are prefetched: they are 832 bytes apart
+constexpr std::uint64_t kTagsAhead = 16;     // sets whose tags are prefetched: they are 1088 bytes apart
 constexpr std::string_view kName = "sets_";  // map name: how a partition's size survives the process
 
 bpf_map_info look_at(int fd) {
@@ -43,10 +43,11 @@ UniqueFd create_inner(const Geometry& geometry) {
 
 void prefetch(const void* line) { __builtin_prefetch(line); }
 
-void prefetch_row(const abi::hot_row& hot, const abi::cold_row& cold) {
-  prefetch(&hot);
-  prefetch(reinterpret_cast<const std::byte*>(&hot) + 64);
-  prefetch(&cold);
+void prefetch_row(const abi::flow_set& set, std::uint16_t way) {
+  prefetch(&set.hot[way]);
+  prefetch(reinterpret_cast<const std::byte*>(&set.hot[way]) + 64);
+  prefetch(&set.cold[way]);
+  prefetch(&set.tcp[way]);
 }
 
 }  // namespace
@@ -125,10 +126,11 @@ void Generations::drain(const std::function<void(std::span<const Row>)>& merge) 
     const abi::flow_set& set = sets[s];
     for (std::uint16_t way = 0; way < abi::FLOW_CACHE_WAYS; ++way) {
       if (set.tag[way] == 0) continue;
-      prefetch_row(set.hot[way], set.cold[way]);
+      prefetch_row(set, way);
       batch[filled++] = {
           .hot = &set.hot[way],
           .cold = &set.cold[way],
+          .tcp = &set.tcp[way],
           .place = {.kind = RowPlace::Kind::cache, .generation = idle, .way = way, .position = s},
       };
       if (filled == kBatchRows) merge(std::span(batch.data(), std::exchange(filled, 0)));

@@ -38,6 +38,7 @@ struct DatapathOptions {
   bool decapsulate_ipip = true;
 
   bool note_owners = true;  // whose the sockets are that send
+  bool note_tcp = true;     // what they say of their connections, and handshakes
 
   /// A folder on a bpffs; its v<schema> subfolder holds our pins. "": nothing is pinned.
   std::string pin_directory;

@@ -83,6 +83,7 @@ Result<abi::meter_settings> make_meter_settings(const DatapathOptions& options, 
   for (auto& factor : settings.hash_seed) factor |= 1;  // so that no product loses a bit
   settings.partition_sets = geometry.partition_sets;
   settings.partition_count = geometry.partition_count;
+  settings.note_tcp = options.note_tcp;
   settings.ring_wakeup_bytes = static_cast<std::uint32_t>(geometry.ring_bytes / 4);
   settings.claim_partition = realtime_kernel();
   return settings;

@@ -154,9 +154,10 @@ void FlowTable::merge_shared(std::uint32_t entry, const Row& row, std::uint64_t 
   if (begins_new_flow(state(entry), share.counted)) {
     end_flow(entry, idle_end_reason(state(entry)));
     stage_duplicate(share.duplicate);
-    begin_flow({&share.counted, row.cold, row.place}, hash, owner);
+    begin_flow({.hot = &share.counted, .cold = row.cold, .tcp = row.tcp, .place = row.place}, hash, owner);
   } else {
     note_owners(image, *row.hot);
+    note_tcp(image, *row.hot, row.tcp);
     if (counted.packets > 0) {
       add_row(image, share.counted, drain_number_);
       if (image.sequence == 0) improve_initiator(image, *listeners_);
@@ -191,6 +192,7 @@ void FlowTable::begin_flow(const Row& row, std::uint64_t hash, RowOwner& owner) 
   EntryState& image = file_.journal().entry;
   image = make_entry(*row.hot, next_flow_id());
   add_row(image, *row.hot, drain_number_);
+  note_tcp(image, *row.hot, row.tcp);
   improve_initiator(image, *listeners_);
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);
@@ -204,6 +206,7 @@ void FlowTable::continue_flow(std::uint32_t entry, const Row& row, RowOwner& own
   image = state(entry);
   const bool was_closed = is_closed(image);
   add_row(image, *row.hot, drain_number_);
+  note_tcp(image, *row.hot, row.tcp);
   if (image.sequence == 0) improve_initiator(image, *listeners_);
   file_.journal().has_record = 0;
   commit(entry, row.place, &owner);

@@ -30,6 +30,33 @@ void add_direction(EntrySide& side, const abi::direction_counts& direction, std:
   side.last_ns = std::max(side.last_ns, last_ns);
 }
 
+void note_sample(EntryTcp& entry, unsigned side, const abi::tcp_sample& sample) {
+  TcpSample& known = entry.sample[side];
+  if (sample.congestion_window == 0) return;
+  known.retransmits = std::max(known.retransmits, sample.retransmits);
+  if (sample.min_rtt_us != 0)
+    known.min_rtt_us =
+        known.min_rtt_us == 0 ? sample.min_rtt_us : std::min(known.min_rtt_us, sample.min_rtt_us);
+  // The kernel's clock has gone round in 52 days.
+  const bool is_older = static_cast<std::int32_t>(sample.time - entry.sampled_at[side]) < 0;
+  if (known.congestion_window != 0 && is_older) return;
+  known.srtt_us = sample.srtt_us;
+  known.congestion_window = sample.congestion_window;
+  entry.sampled_at[side] = sample.time;
+}
+
+void keep_first(std::uint64_t& known_ns, std::uint64_t at_ns) {
+  if (at_ns != 0 && (known_ns == 0 || at_ns < known_ns)) known_ns = at_ns;
+}
+
+/// In whose direction a row's ack_ns is.
+unsigned acknowledging_side(const abi::hot_row& row) {
+  const auto said = [&](unsigned side, unsigned flag) { return (row.direction[side].flags & flag) != 0; };
+  for (const unsigned side : {0U, 1U})
+    if (said(side, kFlagSynOnly) || said(side ^ 1U, kFlagSynAck)) return side;
+  return row.first_direction & 1U;
+}
+
 }  // namespace
 
 FlowCounts direction_counts(const abi::direction_counts& direction) {
@@ -71,6 +98,14 @@ EntryOrigin make_origin(const abi::hot_row& row, const abi::cold_row& cold) {
 void note_owners(EntryState& entry, const abi::hot_row& row) {
   for (const unsigned side : {0U, 1U})
     if (row.owner[side] >= kFirstOwner) entry.owner[side] = row.owner[side];
+}
+
+void note_tcp(EntryState& entry, const abi::hot_row& row, const abi::tcp_row* tcp) {
+  if (tcp == nullptr || (row.tcp_notes & abi::TCP_NOTED) == 0) return;
+  for (const unsigned side : {0U, 1U}) note_sample(entry.tcp, side, tcp->sample[side]);
+  keep_first(entry.tcp.syn_ns, tcp->syn_ns);
+  keep_first(entry.tcp.syn_ack_ns, tcp->syn_ack_ns);
+  keep_first(entry.tcp.ack_ns[acknowledging_side(row)], tcp->ack_ns);
 }
 
 void add_row(EntryState& entry, const abi::hot_row& row, std::uint32_t drain_number) {

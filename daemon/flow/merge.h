@@ -24,6 +24,9 @@ EntryOrigin make_origin(const abi::hot_row& row, const abi::cold_row& cold);
 /// Takes over whose the sockets are, as far as the row knows.
 void note_owners(EntryState& entry, const abi::hot_row& row);
 
+/// Takes over what was noted of the TCP connection. Rows of one flow may come in any order, and of each link.
+void note_tcp(EntryState& entry, const abi::hot_row& row, const abi::tcp_row* tcp);
+
 /// Adds a row's packets. Rows of one flow may come in any order.
 void add_row(EntryState& entry, const abi::hot_row& row, std::uint32_t drain_number);
 

@@ -11,7 +11,8 @@
 namespace rheo {
 namespace {
 
-FlowDirection make_direction(const EntryState& entry, const EntrySide& side) {
+FlowDirection make_direction(const EntryState& entry, unsigned number) {
+  const EntrySide& side = entry.side[number];
   const bool tcp = entry.key.protocol == IPPROTO_TCP;
   const bool icmp = is_icmp(entry.key.protocol);
   FlowDirection direction;
@@ -24,7 +25,17 @@ FlowDirection make_direction(const EntryState& entry, const EntrySide& side) {
   direction.icmp_code = icmp ? static_cast<std::uint8_t>(side.flags & 0xffU) : std::uint8_t{0};
   direction.hooks = side.hooks;
   direction.marks = side.marks;
+  direction.tcp = entry.tcp.sample[number];
   return direction;
+}
+
+/// Nothing where the packets do not follow each other: some of a handshake passed unseen.
+TcpHandshake make_handshake(const EntryTcp& tcp, unsigned source) {
+  TcpHandshake handshake;
+  if (tcp.syn_ack_ns == 0) return handshake;
+  if (tcp.syn_ns != 0 && tcp.syn_ns < tcp.syn_ack_ns) handshake.syn_ack_ns = tcp.syn_ack_ns - tcp.syn_ns;
+  if (tcp.ack_ns[source] > tcp.syn_ack_ns) handshake.ack_ns = tcp.ack_ns[source] - tcp.syn_ack_ns;
+  return handshake;
 }
 
 std::uint64_t wall_clock(std::uint64_t time_ns, std::int64_t offset_ns) {
@@ -100,8 +111,9 @@ FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndRe
   record.end_ns = wall_clock(last_ns(entry), clock_offset_ns);
   record.source_owner = entry.owner[source];
   record.destination_owner = entry.owner[destination];
-  record.forward = make_direction(entry, entry.side[source]);
-  record.reverse = make_direction(entry, entry.side[destination]);
+  record.forward = make_direction(entry, source);
+  record.reverse = make_direction(entry, destination);
+  record.handshake = make_handshake(entry.tcp, source);
   set_origin(record, origin, source, destination);
   record.tunnel = static_cast<TunnelType>(key.kind & kKindTunnelMask);
   record.tunnel_id = key.tunnel_id;

@@ -12,7 +12,7 @@
 
 namespace rheo {
 
-inline constexpr std::uint32_t kTableSchema = 4;
+inline constexpr std::uint32_t kTableSchema = 5;
 inline constexpr std::uint64_t kTableMagic = 0x31574f4c464f4852;  // "RHOFLOW1"
 inline constexpr std::size_t kMaxLanes = 32;
 
@@ -53,6 +53,17 @@ struct EntrySide {
 };
 static_assert(sizeof(EntrySide) == 64);
 
+/// What is known of an entry's TCP connection, by direction of the sorted key.
+struct EntryTcp {
+  TcpSample sample[2];
+  std::uint32_t sampled_at[2];  // bpf/abi.h, tcp_time(): the later of two is kept
+  std::uint64_t syn_ns;         // the first SYN without ACK; 0: none was seen
+  std::uint64_t syn_ack_ns;     // the first with ACK
+  // The first ACK that may be a handshake's; only one of the initiator, behind syn_ack_ns, is.
+  std::uint64_t ack_ns[2];
+};
+static_assert(sizeof(EntryTcp) == 72);
+
 /// The part of an entry that merging changes; the journal's after-image.
 struct EntryState {
   FlowKey key;
@@ -74,8 +85,9 @@ struct EntryState {
   OtherLinks link;           // those beside its key's, then 0
   std::uint8_t reporter[2];  // by direction: 0 for the key's link, n for link[n - 1]
   std::uint8_t drain[2];     // by direction: the reporter's last, in its low 8 bits
+  EntryTcp tcp;
 };
-static_assert(sizeof(EntryState) == 256);
+static_assert(sizeof(EntryState) == 328);
 
 /// The part that is written once, when the entry is made. Sides as in the sorted key.
 struct EntryOrigin {
@@ -95,7 +107,7 @@ struct FlowEntry {
   EntryState state;
   EntryOrigin origin;
 };
-static_assert(sizeof(FlowEntry) == 320);
+static_assert(sizeof(FlowEntry) == 392);
 
 struct TableHeader {
   std::uint64_t magic;

@@ -79,6 +79,20 @@ inline constexpr std::uint8_t kMarkTruncated = 0x02;
 inline constexpr std::uint8_t kMarkWireGuard = 0x04;
 inline constexpr std::uint8_t kMarkUndecoded = 0x08;
 
+/// What the TCP socket of this host that sends in a direction said of the connection, when it last sent.
+struct TcpSample {
+  std::uint32_t srtt_us = 0;            // smoothed round-trip time; 0: none was measured yet
+  std::uint32_t min_rtt_us = 0;         // the least; 0: likewise
+  std::uint32_t retransmits = 0;        // segments sent again since the connection began
+  std::uint32_t congestion_window = 0;  // segments, at least 1; 0: no socket said anything
+};
+
+/// How long a TCP connection's handshake took where it was metered. 0: not both packets were seen.
+struct TcpHandshake {
+  std::uint64_t syn_ack_ns = 0;  // from the first SYN to the first SYN with ACK
+  std::uint64_t ack_ns = 0;      // from that to the initiator's first ACK
+};
+
 /// One direction of a record.
 struct FlowDirection {
   FlowCounts delta;             // since the flow's previous record
@@ -90,6 +104,7 @@ struct FlowDirection {
   std::uint8_t icmp_code = 0;
   std::uint8_t hooks = 0;
   std::uint8_t marks = 0;
+  TcpSample tcp;
 };
 
 using OtherLinks = std::array<std::uint32_t, 3>;  // as FlowRecord::link, 0: none
@@ -125,6 +140,7 @@ struct FlowRecord {
 
   FlowDirection forward;
   FlowDirection reverse;
+  TcpHandshake handshake;  // the same in all records of a flow
 
   // Where the flow's first packet came in; oriented like source and destination.
   MacAddress source_mac{};

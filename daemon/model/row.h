@@ -9,6 +9,7 @@
 namespace rheo::abi {
 struct hot_row;
 struct cold_row;
+struct tcp_row;
 }  // namespace rheo::abi
 
 namespace rheo {
@@ -28,6 +29,7 @@ static_assert(sizeof(RowPlace) == 16);
 struct Row {
   const abi::hot_row* hot = nullptr;
   const abi::cold_row* cold = nullptr;
+  const abi::tcp_row* tcp = nullptr;  // null, or what hot->tcp_notes says it is
   RowPlace place;
 };
 

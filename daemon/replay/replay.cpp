@@ -27,6 +27,7 @@ constexpr std::size_t kMostLinks = 100'000;
 struct RowMemory {
   std::array<abi::hot_row, kRowsPerStep> hot;
   std::array<abi::cold_row, kRowsPerStep> cold;
+  std::array<abi::tcp_row, kRowsPerStep> tcp;
 };
 
 Status put_ports(const char* name, const std::vector<std::uint16_t>& ports, std::span<__u16> places,
@@ -202,10 +203,12 @@ Status Replay::State::meter(const CapturedPacket& packet) {
   counters.seen_bytes += octets.l2;
   abi::hot_row& hot = memory->hot[rows.size()];
   abi::cold_row& cold = memory->cold[rows.size()];
+  abi::tcp_row& tcp = memory->tcp[rows.size()];
   abi::row_start(&hot, parsed.word, &parsed, packet.time_ns);
   abi::row_add(&hot, &parsed, &octets, frame->hooks, packet.time_ns);
   abi::cold_start(&cold, &parsed);
-  rows.push_back({.hot = &hot, .cold = &cold, .place = {}});
+  if (parsed.tcp_flags != 0) abi::row_note_handshake(&hot, &tcp, &parsed, packet.time_ns);
+  rows.push_back({.hot = &hot, .cold = &cold, .tcp = &tcp, .place = {}});
   return Done{};
 }
 

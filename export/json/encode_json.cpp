@@ -55,6 +55,7 @@ class RecordWriter {
   RecordWriter(char* at, const FlowRecord& record) : begin_(at), text_(at), record_(record) {}
 
   void identity(std::uint16_t community_id_seed);
+  void handshake();
   void end_points();
   void places(const AddressClasses& classes);
   void observation(const LinkTable& links);
@@ -77,6 +78,7 @@ class RecordWriter {
       static_cast<unsigned>(Field::reverse_bytes_delta) - static_cast<unsigned>(Field::bytes_delta);
 
   void direction(const FlowDirection& counted, unsigned offset);
+  void tcp(const TcpSample& sample, unsigned offset);
   void place(Field first, const Address& address, const AddressClasses& classes);
   void end_point(Field first, const Address& address, std::uint16_t port_be, const MacAddress& mac);
 
@@ -137,6 +139,15 @@ void RecordWriter::identity(std::uint16_t community_id_seed) {
   if (record_.tcp_state != TcpState::none)
     word(Field::flow_connection_state, tcp_state_name(record_.tcp_state));
   word(Field::flow_initiator_by, initiator_by_name(record_.initiator_by));
+  handshake();
+}
+
+void RecordWriter::handshake() {
+  const TcpHandshake& took = record_.handshake;
+  if (took.syn_ack_ns != 0 && took.ack_ns != 0)
+    integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
+  integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
+  integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
 }
 
 void RecordWriter::end_points() {
@@ -238,6 +249,7 @@ void RecordWriter::direction(const FlowDirection& counted, unsigned offset) {
     const unsigned flags = counted.tcp_flags & kWireTcpFlags;
     integer(Field::tcp_flags_bits, flags, offset);
     words(Field::tcp_flags_tags, flags, tcp_flags, offset);
+    if (counted.tcp.congestion_window != 0) tcp(counted.tcp, offset);
   }
   if (is_icmp(record_.protocol)) {
     integer(Field::icmp_type, counted.icmp_type, offset);
@@ -245,6 +257,14 @@ void RecordWriter::direction(const FlowDirection& counted, unsigned offset) {
   }
   if (counted.hooks != 0) words(Field::observed, counted.hooks, kHookNames, offset);
   if (counted.marks != 0) words(Field::marks, counted.marks, kMarkNames, offset);
+}
+
+/// Times are in nanoseconds, like all others of a record.
+void RecordWriter::tcp(const TcpSample& sample, unsigned offset) {
+  if (sample.srtt_us != 0) integer(Field::tcp_rtt, std::uint64_t{1'000} * sample.srtt_us, offset);
+  if (sample.min_rtt_us != 0) integer(Field::tcp_min_rtt, std::uint64_t{1'000} * sample.min_rtt_us, offset);
+  integer(Field::tcp_retransmits, sample.retransmits, offset);
+  integer(Field::tcp_congestion_window, sample.congestion_window, offset);
 }
 
 void RecordWriter::tunnel() {

@@ -22,7 +22,7 @@ struct EncodeContext {
 };
 
 /// No record's line is longer, but for what it says of owners.
-inline constexpr std::size_t kMaxJsonLine = 8'192;
+inline constexpr std::size_t kMaxJsonLine = 10'240;
 
 OwnerFormat json_owner_format();
 

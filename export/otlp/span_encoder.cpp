@@ -49,6 +49,7 @@ class AttributeWriter {
   char* at() const { return at_; }
   void chunk(std::string_view bytes) { at_ = put(at_, bytes); }
   void identity(std::string_view community_id);
+  void handshake();
   void end_points();
   void places(const AddressClasses& classes);
   void observation();
@@ -85,6 +86,7 @@ class AttributeWriter {
   void place(Field first, const Address& address, const AddressClasses& classes);
   void direction(const FlowDirection& counted, unsigned which);
   void icmp(const FlowDirection& counted, unsigned which);
+  void tcp(const TcpSample& sample, unsigned offset);
   void ipip();
 
   const SpanAttributes& all_ = SpanAttributes::get();
@@ -100,6 +102,15 @@ void AttributeWriter::identity(std::string_view community_id) {
   chunk(all_.end_reason[static_cast<std::size_t>(record_.end_reason)]);
   chunk(all_.tcp_state[static_cast<std::size_t>(record_.tcp_state)]);
   chunk(all_.initiator_by[static_cast<std::size_t>(record_.initiator_by)]);
+  handshake();
+}
+
+void AttributeWriter::handshake() {
+  const TcpHandshake& took = record_.handshake;
+  if (took.syn_ack_ns != 0 && took.ack_ns != 0)
+    integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
+  integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
+  integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
 }
 
 void AttributeWriter::end_points() {
@@ -160,9 +171,17 @@ void AttributeWriter::direction(const FlowDirection& counted, unsigned which) {
   chunk(words.ecn[counted.tos & 3U]);
   integer(Field::ttl, counted.ttl, offset);
   if (record_.protocol == IPPROTO_TCP) chunk(words.tcp_flags[counted.tcp_flags & kWireTcpFlags]);
+  if (counted.tcp.congestion_window != 0) tcp(counted.tcp, offset);
   if (is_icmp(record_.protocol)) icmp(counted, which);
   chunk(words.hooks[counted.hooks & 3U]);
   chunk(words.marks[counted.marks & 15U]);
+}
+
+void AttributeWriter::tcp(const TcpSample& sample, unsigned offset) {
+  if (sample.srtt_us != 0) integer(Field::tcp_rtt, std::uint64_t{1'000} * sample.srtt_us, offset);
+  if (sample.min_rtt_us != 0) integer(Field::tcp_min_rtt, std::uint64_t{1'000} * sample.min_rtt_us, offset);
+  integer(Field::tcp_retransmits, sample.retransmits, offset);
+  integer(Field::tcp_congestion_window, sample.congestion_window, offset);
 }
 
 void AttributeWriter::icmp(const FlowDirection& counted, unsigned which) {

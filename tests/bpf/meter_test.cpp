@@ -39,6 +39,7 @@ struct MeterOptions {
   std::uint32_t partitions = 1;  // all tests run on CPU 0
   std::uint32_t ring_bytes = 1 << 20;
   bool realtime = false;
+  bool tcp = true;
 };
 
 /// What the kernel is to pretend about a packet.
@@ -130,7 +131,7 @@ class Meter {
       flow_set set;
       EXPECT_EQ(bpf_map_lookup_elem(generation_, &i, &set), 0);
       for (unsigned way = 0; way < FLOW_CACHE_WAYS; ++way) {
-        if (set.tag[way]) rows.push_back({set.hot[way], set.cold[way]});
+        if (set.tag[way]) rows.push_back({set.hot[way], set.cold[way], set.tcp[way]});
       }
     }
     return rows;
@@ -180,6 +181,7 @@ class Meter {
     result.netns_number = 3;
     result.claim_partition = options_.realtime;
     result.has_coarse_clock = 1;
+    result.note_tcp = options_.tcp;
     return result;
   }
   void make_cache() {
@@ -431,6 +433,51 @@ TEST_F(MeterTest, ASynAfterFinIsTheNextRow) {
   EXPECT_EQ(rows[0].hot.direction[0].flags, FLAG_SYN | FLAG_ACK | FLAG_SYN_ONLY);
   meter->expect_conserved();
 }
+
+class Handshake : public MeterTest, public testing::WithParamInterface<bool> {};
+
+// A test run has no socket, so that nobody says anything of the connection.
+TEST_P(Handshake, IsNotedInTheRow) {
+  LOAD(.realtime = GetParam());
+  const auto tcp = [](Address from, Address to, std::uint16_t p, std::uint16_t q, std::uint16_t flags) {
+    return Packet(0).tcp(p, q, flags).ipv4(from, to).ethernet();
+  };
+  ASSERT_EQ(meter->run(tcp(kA, kB, 1000, 80, 0x02), {}, "meter_ethernet_egress"), 0);
+  ASSERT_EQ(meter->run(tcp(kB, kA, 80, 1000, 0x12)), 0);
+  for (int i = 0; i < 3; ++i)
+    ASSERT_EQ(meter->run(tcp(kA, kB, 1000, 80, 0x10), {}, "meter_ethernet_egress"), 0);
+  ASSERT_EQ(meter->run(udp(kA, kB, 1000, 53)), 0);
+  const auto rows = meter->cached();
+  ASSERT_EQ(rows.size(), 2u);
+  const bool first_is_tcp = rows[0].hot.key.protocol == 6;
+  const evicted_row& row = rows[first_is_tcp ? 0 : 1];
+  EXPECT_EQ(rows[first_is_tcp ? 1 : 0].hot.tcp_notes, 0);
+  EXPECT_EQ(row.hot.tcp_notes, TCP_NOTED);
+  EXPECT_EQ(row.tcp.syn_ns, row.hot.first_ns);
+  EXPECT_GT(row.tcp.syn_ack_ns, row.tcp.syn_ns);
+  EXPECT_GT(row.tcp.ack_ns, row.tcp.syn_ack_ns);
+  for (const tcp_sample& sample : row.tcp.sample) EXPECT_EQ(sample.congestion_window, 0u);
+
+  // The next connection's SYN sends it away, notes and all.
+  ASSERT_EQ(meter->run(tcp(kA, kB, 1000, 80, 0x11)), 0);
+  ASSERT_EQ(meter->run(tcp(kA, kB, 1000, 80, 0x02)), 0);
+  ASSERT_EQ(meter->drain_ring().size(), 1u);
+  EXPECT_EQ(meter->drain_ring()[0].tcp.syn_ack_ns, row.tcp.syn_ack_ns);
+  meter->expect_conserved();
+}
+
+TEST_P(Handshake, IsNotNotedWhereNobodyWantsIt) {
+  LOAD(.realtime = GetParam(), .tcp = false);
+  for (const std::uint16_t flags : std::initializer_list<std::uint16_t>{0x02, 0x10, 0x10})
+    ASSERT_EQ(meter->run(Packet(0).tcp(1000, 80, flags).ipv4(kA, kB).ethernet(), {}, "meter_ethernet_egress"),
+              0);
+  const auto rows = meter->cached();
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].hot.tcp_notes, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Meter, Handshake, testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "Realtime" : "Plain"; });
 
 TEST_F(MeterTest, LaterFragmentsAreTheFirstOnesFlow) {
   LOAD();

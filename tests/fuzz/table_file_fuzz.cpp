@@ -30,7 +30,8 @@ FlowTableOptions table_options(const std::string& path) {
 void merge(FlowTable& table, std::uint16_t port, std::uint64_t at_ns, RowOwner& owner) {
   testing::TestRow row = testing::make_row(IPPROTO_TCP, port, 443);
   add_packets(row, port % 2, 3, at_ns, port % 5 == 0 ? abi::FLAG_FIN : abi::FLAG_ACK);
-  const Row one{&row.hot, &row.cold, {.kind = RowPlace::Kind::cache, .position = port}};
+  const Row one{
+      .hot = &row.hot, .cold = &row.cold, .place = {.kind = RowPlace::Kind::cache, .position = port}};
   table.merge({&one, 1}, owner);
 }
 

@@ -20,6 +20,7 @@ inline constexpr std::uint64_t kSecond = 1'000'000'000;
 struct TestRow {
   abi::hot_row hot{};
   abi::cold_row cold{};
+  abi::tcp_row tcp{};
 };
 
 /// A row between 10.0.0.1:`low_port` and 10.0.0.2:`high_port` (host order) of link 7 without packets.

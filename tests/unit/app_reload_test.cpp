@@ -39,6 +39,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"datapath.owners", "false"},
     {"datapath.command_lines", "true"},
     {"datapath.container_names", "true"},
+    {"datapath.tcp", "false"},
     {"tunnels.vxlan_ports", "[7]"},
     {"tunnels.geneve_ports", "[7]"},
     {"tunnels.wireguard_ports", "[7]"},

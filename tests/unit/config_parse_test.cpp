@@ -298,6 +298,7 @@ const Mistake kMistakes[] = {
     {"[datapath]\ncommand_lines = 1", "f:2: datapath.command_lines = 1: neither true nor false"},
     {"[datapath]\ncontainer_names = \"yes\"",
      "f:2: datapath.container_names = \"yes\": neither true nor false"},
+    {"[datapath]\ntcp = \"off\"", "f:2: datapath.tcp = \"off\": neither true nor false"},
     {"[tunnels]\nvxlan_ports = 4789",
      "f:2: tunnels.vxlan_ports = 4789: not an array; allowed: up to 8 ports from 1 to 65535, such as [4789]"},
     {"[tunnels]\ngeneve_ports = [1,2,3,4,5,6,7,8,9]",

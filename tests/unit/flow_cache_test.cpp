@@ -57,6 +57,57 @@ TEST(FlowSet, FindsWhatWasPutAndNothingElse) {
   EXPECT_EQ(ways, (std::set<__u32>{0, 1, 2, 3}));
 }
 
+struct TcpPacket {
+  __u8 direction;
+  __u32 flags;
+};
+constexpr TcpPacket kSyn{0, FLAG_SYN | FLAG_SYN_ONLY}, kSynAck{1, FLAG_SYN | FLAG_ACK | FLAG_SYN_ACK},
+    kAck{0, FLAG_ACK}, kBack{1, FLAG_ACK}, kRefused{1, FLAG_RST | FLAG_ACK};
+
+/// The notes of a row that gets these packets, one each 10 ns from 100 on, as a program takes them.
+tcp_row notes_of(const std::vector<TcpPacket>& packets) {
+  hot_row row;
+  tcp_row tcp;
+  std::memset(&tcp, 0xaa, sizeof(tcp));  // what another flow left
+  __u64 now = 100;
+  for (const auto& [direction, flags] : packets) {
+    auto packet = packet_from(1, 80, direction);
+    packet.tcp_flags = static_cast<__u16>(flags);
+    if (now == 100) row_start(&row, packet.word, &packet, now);
+    if (now == 100 || is_handshake(&row, &packet)) row_note_handshake(&row, &tcp, &packet, now);
+    now += 10;
+  }
+  return row.tcp_notes & TCP_NOTED ? tcp : tcp_row{};
+}
+
+struct Handshake {
+  const char* name;
+  std::vector<TcpPacket> packets;
+  __u64 syn_ns, syn_ack_ns, ack_ns;
+};
+
+TEST(FlowRow, NotesWhenAHandshakesPacketsPassed) {
+  const Handshake cases[] = {
+      {"whole", {kSyn, kSynAck, kAck, kBack, kAck}, 100, 110, 120},
+      {"one direction", {kSyn, kAck, kAck}, 100, 0, 110},
+      {"the other", {kSynAck, kBack, kBack}, 0, 100, 0},
+      {"its end, in a row of its own", {kAck, kAck}, 0, 0, 100},
+      {"its end, behind the SYN and ACK", {kSynAck, kBack, kAck, kAck}, 0, 100, 120},
+      {"sent again", {kSyn, kSyn, kSynAck, kSynAck, kAck}, 100, 120, 140},
+      {"refused", {kSyn, kRefused}, 100, 0, 0},
+      {"refused at once", {kRefused}, 0, 0, 0},
+      {"the responder's data first", {kSyn, kBack, kSynAck, kAck}, 100, 120, 130},
+      {"the next connection", {kAck, kBack, kSyn, kSynAck, kAck}, 120, 130, 140},
+  };
+  for (const Handshake& tested : cases) {
+    const tcp_row tcp = notes_of(tested.packets);
+    EXPECT_EQ(tcp.syn_ns, tested.syn_ns) << tested.name;
+    EXPECT_EQ(tcp.syn_ack_ns, tested.syn_ack_ns) << tested.name;
+    EXPECT_EQ(tcp.ack_ns, tested.ack_ns) << tested.name;
+    EXPECT_EQ(tcp.sample[0].congestion_window + tcp.sample[1].congestion_window, 0U) << tested.name;
+  }
+}
+
 TEST(FlowSet, EqualTagsAreToldApartByTheKey) {
   flow_set set{};
   const auto here = packet_from(1, 80), other = packet_from(2, 80);

@@ -44,7 +44,7 @@ class DeduplicateTest : public ::testing::Test {
   }
 
   void merge(const TestRow& row) {
-    const Row one{&row.hot, &row.cold, {}};
+    const Row one{.hot = &row.hot, .cold = &row.cold, .place = {}};
     table_->merge({&one, 1}, owner_);
     for (const abi::direction_counts& counts : row.hot.direction) merged_ += counts.packets;
   }

@@ -60,7 +60,7 @@ class FlowTableRestart : public ::testing::Test {
                     std::uint16_t flags) {
     TestRow row = make_row(IPPROTO_TCP, port, 80);
     add_packets(row, 0, 1, at_ns, flags);
-    const Row one{&row.hot, &row.cold, {.kind = RowPlace::Kind::cache}};
+    const Row one{.hot = &row.hot, .cold = &row.cold, .place = {.kind = RowPlace::Kind::cache}};
     table.merge({&one, 1}, owner);
   }
 

@@ -44,7 +44,7 @@ class FlowTableTest : public ::testing::Test {
   void SetUp() override { open(small_table()); }
 
   void merge(const TestRow& row) {
-    const Row one{&row.hot, &row.cold, {}};
+    const Row one{.hot = &row.hot, .cold = &row.cold, .tcp = &row.tcp, .place = {}};
     table_->merge({&one, 1}, owner_);
   }
 
@@ -305,7 +305,7 @@ TEST_F(BurstTest, IsHeldBackForTenSecondsAtMost) {
 TEST_F(FlowTableTest, ReleasesEveryRowOnce) {
   for (int i = 0; i < 100; ++i) {
     TestRow row = udp(1, kStart);
-    const Row one{&row.hot, &row.cold, {.kind = RowPlace::Kind::cache}};
+    const Row one{.hot = &row.hot, .cold = &row.cold, .place = {.kind = RowPlace::Kind::cache}};
     table_->merge({&one, 1}, owner_);
   }
   EXPECT_EQ(owner_.released, 100U);

@@ -59,6 +59,8 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("flow.start":"2026-01-02T03:04:05.000000006Z","start":"2026-01-02T03:05:05.250000000Z",)"
             R"("end":"2026-01-02T03:05:11.999999999Z","flow.end_reason":"end of Flow detected",)"
             R"("flow.end_by":"fin","flow.connection.state":"time_wait","flow.initiator_by":"handshake",)"
+            R"("flow.tcp.handshake.latency":20405057,"flow.tcp.handshake.syn_ack.latency":20304050,)"
+            R"("flow.tcp.handshake.ack.latency":101007,)"
             R"("network.type":"ipv6","network.transport":"tcp","source.address":"2001:db8::1",)"
             R"("source.port":43210,"source.mac":"02:00:00:00:00:01",)"
             R"("destination.address":"2001:db8:1:2:3:4:5:6","destination.port":443,)"
@@ -70,6 +72,8 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("flow.packets.total":40,"flow.layer2.bytes.delta":3624,"flow.layer2.bytes.total":9560,)"
             R"("flow.ip.dscp.id":46,"flow.ip.ecn.id":0,"flow.ip.ttl":64,"flow.tcp.flags.bits":511,)"
             R"("flow.tcp.flags.tags":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR","AE"],)"
+            R"("flow.tcp.rtt":20123000,"flow.tcp.min_rtt":19800000,"flow.tcp.retransmits":3,)"
+            R"("flow.tcp.congestion_window":24,)"
             R"("flow.observed":["ingress","egress"],"flow.marks":["fragment","truncated","wireguard",)"
             R"("undecoded"],"flow.ip.flow_label":703710,"flow.reverse.bytes.delta":12000,)"
             R"("flow.reverse.bytes.total":48000,"flow.reverse.packets.delta":10,)"
@@ -77,6 +81,8 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("flow.reverse.layer2.bytes.total":48490,"flow.reverse.ip.dscp.id":0,)"
             R"("flow.reverse.ip.ecn.id":0,"flow.reverse.ip.ttl":57,"flow.reverse.tcp.flags.bits":511,)"
             R"("flow.reverse.tcp.flags.tags":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR","AE"],)"
+            R"("flow.reverse.tcp.rtt":210000,"flow.reverse.tcp.min_rtt":95000,"flow.reverse.tcp.retransmits":2,)"
+            R"("flow.reverse.tcp.congestion_window":10,)"
             R"("flow.reverse.observed":["ingress","egress"],"flow.reverse.marks":["fragment",)"
             R"("truncated","wireguard","undecoded"],"tunnel.type":"vxlan","tunnel.id":5000,)"
             R"("tunnel.network.type":"ipv6","tunnel.network.transport":"udp",)"
@@ -198,6 +204,9 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
                             "flow.end_by",
                             "flow.tcp.flags.bits",
                             "flow.reverse.tcp.flags.bits",
+                            "flow.tcp.rtt",
+                            "flow.tcp.retransmits",
+                            "flow.tcp.handshake.latency",
                             "flow.icmp.type.id",
                             "flow.reverse.icmp.type.id",
                             "flow.reverse.ip.ttl",
@@ -218,6 +227,18 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
     EXPECT_FALSE(has(line, field)) << field << " in " << line;
   EXPECT_EQ(value(line, "flow.reverse.packets.total"), "0");
   EXPECT_EQ(line.find("null"), std::string::npos);
+}
+
+TEST(EncodeJson, AHandshakeIsToldAsFarAsItWasSeen) {
+  FlowRecord r = test::tcp_record();
+  r.handshake = {.syn_ack_ns = 5, .ack_ns = 0};
+  EXPECT_EQ(value(json(r), "flow.tcp.handshake.syn_ack.latency"), "5");
+  EXPECT_EQ(value(json(r), "flow.tcp.handshake.ack.latency"), "absent");
+  EXPECT_EQ(value(json(r), "flow.tcp.handshake.latency"), "absent");
+  r.forward.tcp = {.retransmits = 2, .congestion_window = 1};  // SYN that nobody answers
+  EXPECT_EQ(value(json(r), "flow.tcp.retransmits"), "2");
+  EXPECT_EQ(value(json(r), "flow.tcp.rtt"), "absent");
+  EXPECT_EQ(value(json(r), "flow.tcp.min_rtt"), "absent");
 }
 
 TEST(EncodeJson, PlacesHaveTheirClass) {
@@ -309,7 +330,12 @@ TEST(EncodeJson, TheLongestLineFits) {
   for (FlowDirection* d : {&r.forward, &r.reverse}) {
     d->delta = d->total = {.packets = UINT64_MAX, .l3_bytes = UINT64_MAX, .l2_bytes = UINT64_MAX};
     d->tos = d->ttl = 255;
+    d->tcp = {.srtt_us = UINT32_MAX,
+              .min_rtt_us = UINT32_MAX,
+              .retransmits = UINT32_MAX,
+              .congestion_window = UINT32_MAX};
   }
+  r.handshake = {.syn_ack_ns = UINT64_MAX / 2, .ack_ns = UINT64_MAX / 2};
   r.source = r.destination = r.outer_source = r.outer_destination =
       test::address("2001:db8:1111:2222:3333:4444:5555:6666");
   LinkTable links;

@@ -61,7 +61,7 @@ TestRow udp(std::uint16_t port, std::uint32_t packets, std::uint64_t at_ns) {
 }
 
 void merge(FlowTable& table, const TestRow& row, RowOwner& owner) {
-  const Row one{&row.hot, &row.cold, {}};
+  const Row one{.hot = &row.hot, .cold = &row.cold, .place = {}};
   table.merge({&one, 1}, owner);
 }
 
@@ -262,7 +262,8 @@ void work(const FlowTableOptions& options, SharedRows& rows) {
   for (std::uint32_t i = 0; i < kRows; ++i) {
     if (rows.present[i] == 0) continue;
     const TestRow row = row_number(i);
-    const Row one{&row.hot, &row.cold, {.kind = RowPlace::Kind::cache, .position = i}};
+    const Row one{
+        .hot = &row.hot, .cold = &row.cold, .place = {.kind = RowPlace::Kind::cache, .position = i}};
     (*table)->merge({&one, 1}, owner);
     if (i % 16 == 0) (*table)->expire(row.hot.last_ns);
     if (i % 8 == 0) (*table)->begin_drain();
