@@ -42,6 +42,10 @@ std::uint8_t host_direction(const FlowView& v) {
 const Owner* source_owner(const FlowView& v) { return v.turned ? v.destination_owner : v.source_owner; }
 const Owner* destination_owner(const FlowView& v) { return v.turned ? v.source_owner : v.destination_owner; }
 
+std::uint32_t microseconds(std::uint64_t ns) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(ns / 1'000, UINT32_MAX));
+}
+
 std::uint32_t process_id(const Owner* owner) { return owner == nullptr ? 0 : owner->pid; }
 
 std::string cut_utf8(const std::string& text, std::size_t octets) {

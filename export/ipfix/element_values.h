@@ -37,6 +37,9 @@ std::uint8_t host_direction(const FlowView& v);
 const Owner* source_owner(const FlowView& v);
 const Owner* destination_owner(const FlowView& v);
 
+/// In microseconds, at most what 32 bits hold.
+std::uint32_t microseconds(std::uint64_t ns);
+
 /// 0: not known.
 std::uint32_t process_id(const Owner* owner);
 

@@ -48,6 +48,7 @@ enum class IpfixUnits : std::uint8_t {
   packets = 3,
   flows = 4,
   milliseconds = 6,
+  microseconds = 7,
   messages = 10
 };
 
