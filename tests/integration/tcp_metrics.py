@@ -225,6 +225,25 @@ def on_one_host(rig, case):
     rheod.stop()
 
 
+RAW_SENDER = """
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+for number in range(20):
+    s.sendto(struct.pack("!HHIIBBHHH", 40000, int(sys.argv[2]), number, 1, 5 << 4, 0x18, 100, 0, 0), (sys.argv[1], 0))
+"""
+
+
+def raw_sockets(rig, case):
+    """They send TCP, and have nothing of what a TCP socket has."""
+    near, far = hosts(rig)
+    rheod = start(rig, near, case, "east")
+    near.run([PYTHON, "-c", RAW_SENDER, "10.9.0.2", PORT])
+    record = last_record(rheod, lambda record: record["flow.packets.total"] == 20, "record of what was sent")
+    for way in ("flow.", "flow.reverse."):
+        expect_equal(metrics(record, way), dict.fromkeys(METRICS), "what is said of a raw socket")
+    rheod.stop()
+
+
 def off(rig, case):
     near, far = hosts(rig)
     rheod = start(rig, near, case, "east", tcp=False)
@@ -239,7 +258,7 @@ def off(rig, case):
 def main():
     rig = Rig(choose=True)
     rig.run_cases({"from here": from_here, "to here": to_here, "through here": through_here, "on one host": on_one_host,
-                   "off": off})
+                   "raw sockets": raw_sockets, "off": off})
     rig.end()
 
 
