@@ -23,7 +23,7 @@ BPF_INLINE struct bpf_tcp_sock *sending_tcp_socket(struct __sk_buff *skb)
 	if (!sk)
 		return 0;
 	sk = bpf_sk_fullsock(sk);
-	/* The kernel answers for a raw socket of protocol TCP, too, and with what is behind it. */
+	/* A raw socket may have the protocol TCP, and nothing of what a TCP socket has. */
 	if (!sk || sk->type != SOCKET_STREAM || sk->state == TCP_STATE_LISTEN)
 		return 0;
 	return bpf_tcp_sock(sk);
