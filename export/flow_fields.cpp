@@ -24,6 +24,11 @@ constinit const std::array<FlowField, kFieldCount> kFlowFields = {{
     {"flow.tcp.handshake.syn_ack.latency", integer, "ns",
      "from the first SYN to the responder's SYN and ACK"},
     {"flow.tcp.handshake.ack.latency", integer, "ns", "from that to the initiator's ACK"},
+    {"flow.tcp.connects", integer, "{connection}",
+     "connections to which the responder agreed since the previous record, see TCP"},
+    {"flow.tcp.accepts", integer, "{connection}", "those whose initiator confirmed it"},
+    {"flow.tcp.closes", integer, "{connection}", "those that both sides ended, or one reset"},
+    {"flow.tcp.failed_connects", integer, "{connection}", "those that were refused, or not answered"},
     // End points
     {"network.type", string, "", "ipv4 or ipv6"},
     {"network.transport", string, "", "tcp, udp, icmp, icmpv6, sctp, …, or the IP protocol number"},

@@ -43,6 +43,10 @@ enum class Field : std::uint8_t {
   tcp_handshake_latency,
   tcp_handshake_syn_ack,
   tcp_handshake_ack,
+  tcp_connects,
+  tcp_accepts,
+  tcp_closes,
+  tcp_failed_connects,
   // End points
   network_type,
   network_transport,

@@ -120,6 +120,7 @@ bool begins_new_flow(const EntryState& entry, const abi::hot_row& row) {
 }
 
 void begin_window(EntryState& entry) {
+  entry.reported_events |= unreported_events(entry, EndReason::active);
   for (EntrySide& side : entry.side) {
     side.reported = side.total;
     side.window_flags = 0;

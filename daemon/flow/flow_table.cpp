@@ -253,11 +253,12 @@ void FlowTable::cut_flow(std::uint32_t entry) {
   commit(entry, {}, nullptr);
 }
 
-/// An entry with no new packet yields no record.
+/// An entry with no new packet yields no record, unless its end says that nobody answered it.
 void FlowTable::stage_record(std::uint32_t entry, EndReason reason) {
   Journal& journal = file_.journal();
   const FlowEntry& flow = file_.entries()[entry];
-  journal.has_record = unreported(flow.state).packets > 0 ? 1 : 0;
+  const bool is_told = unreported(flow.state).packets == 0 && unreported_events(flow.state, reason) == 0;
+  journal.has_record = is_told ? 0 : 1;
   if (journal.has_record == 0) return;
   journal.record = make_record(flow.state, flow.origin, reason, clock_offset_ns_);
   journal.record.running_sum = outbox_.sum() + record_counts(journal.record);

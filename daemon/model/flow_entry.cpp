@@ -75,6 +75,24 @@ TcpState tcp_state(const EntryState& entry) {
   return TcpState::established;
 }
 
+std::uint8_t unreported_events(const EntryState& entry, EndReason reason) {
+  if (entry.key.protocol != IPPROTO_TCP) return 0;
+  const unsigned from = entry.side[entry.initiator].flags;
+  const unsigned to = entry.side[entry.initiator ^ 1U].flags;
+  const bool opened = (from & kFlagSynOnly) != 0;
+  const bool confirmed = (from & kFlagAck) != 0;
+  const bool agreed = (to & kFlagSynAck) != 0;
+  const bool reset = ((from | to) & kFlagRst) != 0;
+  const bool failed = opened && !confirmed && !agreed && (reset || reason == EndReason::idle);
+
+  unsigned events = 0;
+  if (agreed || (opened && confirmed)) events |= kTcpConnect;
+  if (confirmed && (agreed || opened)) events |= kTcpAccept;
+  if ((reset && !failed) || (from & to & kFlagFin) != 0) events |= kTcpClose;
+  if (failed) events |= kTcpFailedConnect;
+  return static_cast<std::uint8_t>(events & ~unsigned{entry.reported_events});
+}
+
 std::uint64_t last_ns(const EntryState& entry) {
   return std::max(entry.side[0].last_ns, entry.side[1].last_ns);
 }
@@ -107,13 +125,16 @@ FlowRecord make_record(const EntryState& entry, const EntryOrigin& origin, EndRe
   record.link = key.link;
   if (entry.many_links != 0) record.other_links = entry.link;
   record.flow_start_ns = wall_clock(entry.first_ns, clock_offset_ns);
-  record.start_ns = wall_clock(entry.window_first_ns, clock_offset_ns);
+  // A record of an event alone is of its flow's last packet.
+  const std::uint64_t window_ns = unreported(entry).packets > 0 ? entry.window_first_ns : last_ns(entry);
+  record.start_ns = wall_clock(window_ns, clock_offset_ns);
   record.end_ns = wall_clock(last_ns(entry), clock_offset_ns);
   record.source_owner = entry.owner[source];
   record.destination_owner = entry.owner[destination];
   record.forward = make_direction(entry, source);
   record.reverse = make_direction(entry, destination);
   record.handshake = make_handshake(entry.tcp, source);
+  record.tcp_events = unreported_events(entry, reason);
   set_origin(record, origin, source, destination);
   record.tunnel = static_cast<TunnelType>(key.kind & kKindTunnelMask);
   record.tunnel_id = key.tunnel_id;

@@ -86,8 +86,10 @@ struct EntryState {
   std::uint8_t reporter[2];  // by direction: 0 for the key's link, n for link[n - 1]
   std::uint8_t drain[2];     // by direction: the reporter's last, in its low 8 bits
   EntryTcp tcp;
+  std::uint8_t reported_events;  // bits of FlowRecord::tcp_events that are in records
+  std::uint8_t zero[7];
 };
-static_assert(sizeof(EntryState) == 328);
+static_assert(sizeof(EntryState) == 336);
 
 /// The part that is written once, when the entry is made. Sides as in the sorted key.
 struct EntryOrigin {
@@ -107,7 +109,7 @@ struct FlowEntry {
   EntryState state;
   EntryOrigin origin;
 };
-static_assert(sizeof(FlowEntry) == 392);
+static_assert(sizeof(FlowEntry) == 400);
 
 struct TableHeader {
   std::uint64_t magic;
@@ -144,6 +146,10 @@ std::uint64_t last_ns(const EntryState& entry);
 
 /// What the flags of both directions say; TcpState::none where the protocol is not TCP.
 TcpState tcp_state(const EntryState& entry);
+
+/// The events (kTcpConnect, …) that an entry which ends for `reason`, or does not where that is `active`, has
+/// in no record yet.
+std::uint8_t unreported_events(const EntryState& entry, EndReason reason);
 
 /// Packets and octets of an entry that are in no record yet.
 FlowCounts unreported(const EntryState& entry);

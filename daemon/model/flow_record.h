@@ -93,6 +93,13 @@ struct TcpHandshake {
   std::uint64_t ack_ns = 0;      // from that to the initiator's first ACK
 };
 
+/// Bits of FlowRecord::tcp_events: what the packets show to have happened to the connection.
+inline constexpr std::uint8_t kTcpConnect = 0x01;        // the responder agreed to it
+inline constexpr std::uint8_t kTcpAccept = 0x02;         // the initiator confirmed that
+inline constexpr std::uint8_t kTcpClose = 0x04;          // both sides ended it, or one reset it
+inline constexpr std::uint8_t kTcpFailedConnect = 0x08;  // it was refused, or not answered
+inline constexpr unsigned kTcpEventCount = 4;
+
 /// One direction of a record.
 struct FlowDirection {
   FlowCounts delta;             // since the flow's previous record
@@ -157,7 +164,8 @@ struct FlowRecord {
   std::uint8_t mpls_count = 0;
   std::uint32_t mpls_top_label = 0;
   std::uint16_t inner_vlan = 0;
-  std::uint16_t zero[1] = {};
+  std::uint8_t tcp_events = 0;  // kTcpConnect, …: those that no earlier record of the flow has told
+  std::uint8_t zero[1] = {};
 
   // All records that the outbox ever held, this one included: what lies between two records
   // is the difference of their sums, also when the records themselves are gone.

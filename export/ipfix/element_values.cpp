@@ -46,6 +46,11 @@ std::uint32_t microseconds(std::uint64_t ns) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(ns / 1'000, UINT32_MAX));
 }
 
+std::uint8_t tcp_event(const FlowView& v, std::uint8_t event) {
+  const bool is_second = v.turned && v.record.forward.delta.packets != 0;
+  return !is_second && (v.record.tcp_events & event) != 0 ? 1 : 0;
+}
+
 std::uint32_t process_id(const Owner* owner) { return owner == nullptr ? 0 : owner->pid; }
 
 std::string cut_utf8(const std::string& text, std::size_t octets) {

@@ -37,6 +37,10 @@ std::uint8_t host_direction(const FlowView& v);
 const Owner* source_owner(const FlowView& v);
 const Owner* destination_owner(const FlowView& v);
 
+/// 1 where the record tells of the event (kTcpConnect, …), else 0. Of two records of IpfixBiflow::split the
+/// first tells it.
+std::uint8_t tcp_event(const FlowView& v, std::uint8_t event);
+
 /// In microseconds, at most what 32 bits hold.
 std::uint32_t microseconds(std::uint64_t ns);
 

@@ -56,6 +56,7 @@ class RecordWriter {
 
   void identity(std::uint16_t community_id_seed);
   void handshake();
+  void tcp_events();
   void end_points();
   void places(const AddressClasses& classes);
   void observation(const LinkTable& links);
@@ -91,8 +92,8 @@ class RecordWriter {
     key(field, offset);
     text_.integer(value);
   }
-  void integer_unless_0(Field field, std::uint64_t value) {
-    if (value != 0) integer(field, value);
+  void integer_unless_0(Field field, std::uint64_t value, unsigned offset = 0) {
+    if (value != 0) integer(field, value, offset);
   }
   void word(Field field, std::string_view value) {
     key(field);
@@ -140,6 +141,7 @@ void RecordWriter::identity(std::uint16_t community_id_seed) {
     word(Field::flow_connection_state, tcp_state_name(record_.tcp_state));
   word(Field::flow_initiator_by, initiator_by_name(record_.initiator_by));
   handshake();
+  tcp_events();
 }
 
 void RecordWriter::handshake() {
@@ -148,6 +150,11 @@ void RecordWriter::handshake() {
     integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
   integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
   integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
+}
+
+void RecordWriter::tcp_events() {
+  for (unsigned event = 0; event < kTcpEventCount; ++event)
+    integer_unless_0(Field::tcp_connects, record_.tcp_events >> event & 1U, event);
 }
 
 void RecordWriter::end_points() {

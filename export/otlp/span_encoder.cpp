@@ -50,6 +50,7 @@ class AttributeWriter {
   void chunk(std::string_view bytes) { at_ = put(at_, bytes); }
   void identity(std::string_view community_id);
   void handshake();
+  void tcp_events();
   void end_points();
   void places(const AddressClasses& classes);
   void observation();
@@ -72,8 +73,8 @@ class AttributeWriter {
   void integer(Field field, std::uint64_t value, unsigned offset = 0) {
     at_ = head(field, offset).put_integer(at_, value);
   }
-  void integer_unless_0(Field field, std::uint64_t value) {
-    if (value != 0) integer(field, value);
+  void integer_unless_0(Field field, std::uint64_t value, unsigned offset = 0) {
+    if (value != 0) integer(field, value, offset);
   }
   template <class AnyField>
   void address(AnyField field, const Address& address, bool ipv6) {
@@ -103,6 +104,7 @@ void AttributeWriter::identity(std::string_view community_id) {
   chunk(all_.tcp_state[static_cast<std::size_t>(record_.tcp_state)]);
   chunk(all_.initiator_by[static_cast<std::size_t>(record_.initiator_by)]);
   handshake();
+  tcp_events();
 }
 
 void AttributeWriter::handshake() {
@@ -111,6 +113,11 @@ void AttributeWriter::handshake() {
     integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
   integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
   integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
+}
+
+void AttributeWriter::tcp_events() {
+  for (unsigned event = 0; event < kTcpEventCount; ++event)
+    integer_unless_0(Field::tcp_connects, record_.tcp_events >> event & 1U, event);
 }
 
 void AttributeWriter::end_points() {

@@ -69,6 +69,25 @@ TestRow udp(std::uint32_t packets, std::uint64_t at_ns, unsigned direction = 0) 
   return row;
 }
 
+TEST_F(FlowTableTest, ARecordWithoutPacketsTellsThatNobodyAnswered) {
+  open(testing::table_cut_often({.path = "", .max_flows = 1'000, .outbox_records = 1'024}));
+  TestRow syn = make_row(IPPROTO_TCP, 40'000, 443);
+  add_packets(syn, 0, 1, kStart, abi::FLAG_SYN | abi::FLAG_SYN_ONLY);
+  merge(syn);
+  table_->expire(kStart + 11 * kSecond);
+  table_->expire(kStart + 21 * kSecond);
+
+  const auto records = take_records();
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0].tcp_events, 0U);
+  EXPECT_EQ(records[1].tcp_events, kTcpFailedConnect);
+  EXPECT_EQ(records[1].end_reason, EndReason::idle);
+  EXPECT_EQ(record_counts(records[1]), FlowCounts{});
+  EXPECT_EQ(records[1].forward.total, records[0].forward.total);
+  EXPECT_EQ(records[1].start_ns, kStart + kOffset);
+  EXPECT_EQ(records[1].end_ns, kStart + kOffset);
+}
+
 TEST_F(FlowTableTest, AddsBothDirectionsOfAllRowsIntoOneRecord) {
   merge(udp(2, kStart, 0));
   merge(udp(3, kStart + kSecond, 1));

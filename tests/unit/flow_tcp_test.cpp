@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "daemon/flow/flow_rules.h"
 #include "daemon/flow/merge.h"
 #include "daemon/model/flow_entry.h"
 #include "tests/tools/rows.h"
@@ -111,6 +112,51 @@ TEST(FlowTcp, TheLatestSampleTheLeastTimeAndTheMostRetransmits) {
   const FlowRecord record = record_of({row_of(0, unmeasured)});
   EXPECT_EQ(record.forward.tcp.min_rtt_us, 0U);
   EXPECT_EQ(record.forward.tcp.retransmits, 4U);
+}
+
+/// The events of the flow's records: what a row of these flags, merged one after the other, says at each end
+/// of a window, and at the end of the flow.
+std::vector<unsigned> events_of(const std::vector<std::pair<unsigned, std::uint16_t>>& packets,
+                                EndReason reason = EndReason::idle) {
+  EntryState entry = make_entry(row_of(packets.front().first, 0, packets.front().second).hot, 1);
+  entry.initiator_by = static_cast<std::uint8_t>(InitiatorBy::handshake);
+  std::vector<unsigned> told;
+  for (const auto& [direction, flags] : packets) {
+    add_row(entry, row_of(direction, 100 * (told.size() + 1), flags).hot, 1);
+    told.push_back(make_record(entry, {}, EndReason::active, 0).tcp_events);
+    begin_window(entry);
+  }
+  told.push_back(make_record(entry, {}, reason, 0).tcp_events);
+  return told;
+}
+
+using Events = std::vector<unsigned>;
+constexpr std::uint16_t kFinAck = 0x11, kRst = 0x04, kRstAck = 0x14;
+
+TEST(FlowTcp, EachEventIsToldOnceInTheRecordOfItsTime) {
+  EXPECT_EQ(events_of({{0, kSyn}, {1, kSynAck}, {0, kAck}, {1, kAck}, {0, kFinAck}, {1, kFinAck}, {0, kAck}}),
+            (Events{0, kTcpConnect, kTcpAccept, 0, 0, kTcpClose, 0, 0}));
+  EXPECT_EQ(events_of({{0, kSyn}, {1, kSynAck}, {0, kAck}, {1, kRst}, {0, kRst}}),
+            (Events{0, kTcpConnect, kTcpAccept, kTcpClose, 0, 0}));
+}
+
+TEST(FlowTcp, AConnectionThatIsRefusedOrNotAnsweredHasFailed) {
+  EXPECT_EQ(events_of({{0, kSyn}, {1, kRstAck}}), (Events{0, kTcpFailedConnect, 0}));
+  EXPECT_EQ(events_of({{0, kSyn}, {0, kSyn}}), (Events{0, 0, kTcpFailedConnect}));
+  // Whether somebody would have answered is not known.
+  EXPECT_EQ(events_of({{0, kSyn}}, EndReason::forced), (Events{0, 0}));
+  EXPECT_EQ(events_of({{0, kSyn}}, EndReason::lack_of_resources), (Events{0, 0}));
+}
+
+TEST(FlowTcp, AScanThatIsAnsweredConnectsAndIsNotAccepted) {
+  EXPECT_EQ(events_of({{0, kSyn}, {1, kSynAck}, {0, kRst}}), (Events{0, kTcpConnect, kTcpClose, 0}));
+}
+
+TEST(FlowTcp, EventsOfWhatIsSeenInPartAreToldAsFarAsItSaysThem) {
+  EXPECT_EQ(events_of({{0, kSyn}, {0, kAck}}), (Events{0, kTcpConnect | kTcpAccept, 0}));  // one way only
+  EXPECT_EQ(events_of({{1, kSynAck}}), (Events{kTcpConnect, 0}));
+  EXPECT_EQ(events_of({{0, kAck}, {1, kAck}}), (Events{0, 0, 0}));  // older than rheod
+  EXPECT_EQ(events_of({{1, kAck}, {0, kRst}}), (Events{0, kTcpClose, 0}));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flow records in IPFIX messages: every element read back by an independent decoder and compared with the
-// record, and the bounds of messages. Sessions are in ipfix_session_test.cpp.
-#include <gmock/gmock.h>
+// record. Sessions are in ipfix_session_test.cpp, the bounds of messages in ipfix_bounds_test.cpp.
 #include <gtest/gtest.h>
 
 #include "daemon/model/community_id.h"
@@ -16,7 +15,6 @@ namespace {
 
 using test::DecodedRecord;
 using test::Octets;
-using testing::HasSubstr;
 
 Octets octets(std::uint64_t value, std::size_t length) {
   Octets made(length);
@@ -118,6 +116,11 @@ Octets expected(std::string_view name, const FlowRecord& r, const FlowDirection&
       {"rheoTcpCongestionWindow", octets(told.tcp.congestion_window, 4)},
       {"rheoTcpSynAckMicroseconds", octets(r.handshake.syn_ack_ns / 1'000, 4)},
       {"rheoTcpAckMicroseconds", octets(r.handshake.ack_ns / 1'000, 4)},
+      {"rheoTcpConnectDeltaCount", octets(!turned && (r.tcp_events & kTcpConnect) != 0 ? 1 : 0, 1)},
+      {"rheoTcpAcceptDeltaCount", octets(!turned && (r.tcp_events & kTcpAccept) != 0 ? 1 : 0, 1)},
+      {"rheoTcpCloseDeltaCount", octets(!turned && (r.tcp_events & kTcpClose) != 0 ? 1 : 0, 1)},
+      {"rheoTcpFailedConnectDeltaCount",
+       octets(!turned && (r.tcp_events & kTcpFailedConnect) != 0 ? 1 : 0, 1)},
   };
   const auto found = values.find(name);
   return found == values.end() ? Octets{} : found->second;
@@ -195,25 +198,40 @@ bool is_of_owner(const IpfixElement& element) {
   return element.set == IpfixSet::added && !is_of_tcp(element) && !element.name.ends_with("ClassName");
 }
 
+TEST(IpfixEncodeTcp, EventsAreInTheOneRecordOfTwoThatIsThere) {
+  FlowRecord record = test::fullest_record();
+  record.tcp_events = kTcpConnect;
+  record.forward.delta = {};
+  test::IpfixSession session(
+      {.biflow = IpfixBiflow::split, .add = {"rheoTcpConnectDeltaCount"}, .links = test::no_links()});
+  session.encode({&record, 1});
+  const std::vector<DecodedRecord> read = session.flow_records();
+  ASSERT_EQ(read.size(), 1U);
+  const Octets* value = read[0].find(kDocumentationPen, 56);
+  ASSERT_NE(value, nullptr);
+  EXPECT_EQ(*value, octets(1, 1));
+}
+
 TEST(IpfixEncodeTcp, WhatSocketsSayIsToldWhereItIsAdded) {
   const FlowRecord record = test::fullest_record();
   std::vector<std::string> names;
   for (const IpfixElement& element : ipfix_elements())
     if (is_of_tcp(element)) names.emplace_back(element.name);
-  EXPECT_EQ(names.size(), 6U);
+  EXPECT_EQ(names.size(), 10U);
   for (const IpfixBiflow biflow : {IpfixBiflow::rfc5103, IpfixBiflow::split}) {
     test::IpfixSession session({.biflow = biflow, .add = names, .links = test::no_links()});
     session.encode({&record, 1});
     const std::vector<DecodedRecord> read = session.flow_records();
     for (const IpfixElement& element : ipfix_elements()) {
       if (!is_of_tcp(element)) continue;
-      const auto expect = [&](const DecodedRecord& in, unsigned number, const FlowDirection& told) {
+      const auto expect = [&](const DecodedRecord& in, unsigned number, const FlowDirection& told,
+                              bool turned = false) {
         const Octets* value = in.find(kDocumentationPen, static_cast<std::uint16_t>(number));
-        EXPECT_TRUE(value && *value == expected(element.name, record, told, false)) << element.name;
+        EXPECT_TRUE(value && *value == expected(element.name, record, told, turned)) << element.name;
       };
       expect(read.at(0), element.number, record.forward);
       if (biflow == IpfixBiflow::split)
-        expect(read.at(1), element.number, record.reverse);
+        expect(read.at(1), element.number, record.reverse, true);
       else if (element.reverse != IpfixReverse::never)
         expect(read.at(0), element.number | 0x4000U, record.reverse);
     }
@@ -336,64 +354,6 @@ TEST(IpfixEncodeSplit, ADirectionWithoutPacketsHasNoRecord) {
   ASSERT_EQ(session.flow_records().size(), 1U);
   EXPECT_EQ(session.flow_records()[0].number(0, 239), 2U);
   EXPECT_EQ(session.flow_records()[0].number(0, 7), 443U);
-}
-
-TEST(IpfixEncodeSizes, NoMessageIsLongerThanAllowed) {
-  for (const IpfixBiflow biflow : {IpfixBiflow::rfc5103, IpfixBiflow::split})
-    for (const std::size_t size : {700UL, 1'420UL, 9'000UL, 65'535UL}) {
-      test::IpfixSession session({.biflow = biflow,
-                                  .profile = IpfixProfile::full,
-                                  .max_message_size = size,
-                                  .links = test::no_links()});
-      std::vector<FlowRecord> records;
-      for (int i = 0; i < 40; ++i)
-        for (const FlowRecord& record : test::records_of_every_kind()) records.push_back(record);
-      session.encode(records);
-      EXPECT_LE(session.longest_message, size);
-      EXPECT_GT(session.longest_message, size / 2);
-      const std::size_t halves = biflow == IpfixBiflow::split ? 2 : 1;
-      EXPECT_EQ(session.flow_records().size(), records.size() * halves) << size;
-    }
-}
-
-TEST(IpfixEncodeSizes, RecordsAreGroupedByTemplateWithinAMessage) {
-  test::IpfixSession session({.profile = IpfixProfile::compact, .links = test::no_links()});
-  std::vector<FlowRecord> records;
-  for (int i = 0; i < 4; ++i) {
-    records.push_back(test::tcp_record());
-    records.push_back(test::icmp_record());
-  }
-  session.encode({});
-  session.decoder.sets.clear();
-  session.encode(records);
-  EXPECT_EQ(session.decoder.sets.size(), 2U);
-}
-
-TEST(IpfixEncodeSettings, EachIsRefusedInOneSentence) {
-  const auto complaint = [](const IpfixEncoderOptions& options) {
-    const auto made = IpfixEncoder::create(options);
-    return made ? std::string("made") : made.error().what;
-  };
-  const Snapshot<LinkTable>& links = test::no_links();
-  EXPECT_EQ(complaint({.max_message_size = 511, .links = links}),
-            "max_message_size 511: a message has 512 to 65535 octets");
-  EXPECT_EQ(complaint({.max_message_size = 65'536, .links = links}),
-            "max_message_size 65536: a message has 512 to 65535 octets");
-  EXPECT_EQ(complaint({.pen = 0, .links = links}), "pen 0: not the number of a private enterprise");
-  EXPECT_EQ(complaint({.pen = 29'305, .links = links}), "pen 29305: not the number of a private enterprise");
-  EXPECT_EQ(complaint({.sample_one_in = 0, .links = links}),
-            "sample_one_in 0: at least one packet in 1 is counted");
-  EXPECT_THAT(complaint({.add = {"nothing"}, .links = links}), HasSubstr("\"nothing\""));
-  EXPECT_THAT(complaint({.biflow = IpfixBiflow::split,
-                         .profile = IpfixProfile::full,
-                         .max_message_size = 512,
-                         .links = links}),
-              HasSubstr("max_message_size 512: these elements need messages of"));
-  std::vector<std::string> all;
-  for (const IpfixElement& element : ipfix_elements())
-    if (element.set == IpfixSet::compact) all.emplace_back(element.name);
-  EXPECT_EQ(complaint({.profile = IpfixProfile::compact, .remove = all, .links = links}),
-            "remove: no element is left for some of the records");
 }
 
 }  // namespace

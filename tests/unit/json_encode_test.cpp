@@ -61,6 +61,7 @@ TEST(EncodeJson, TheFullestRecord) {
             R"("flow.end_by":"fin","flow.connection.state":"time_wait","flow.initiator_by":"handshake",)"
             R"("flow.tcp.handshake.latency":20405057,"flow.tcp.handshake.syn_ack.latency":20304050,)"
             R"("flow.tcp.handshake.ack.latency":101007,)"
+            R"("flow.tcp.connects":1,"flow.tcp.accepts":1,"flow.tcp.closes":1,"flow.tcp.failed_connects":1,)"
             R"("network.type":"ipv6","network.transport":"tcp","source.address":"2001:db8::1",)"
             R"("source.port":43210,"source.mac":"02:00:00:00:00:01",)"
             R"("destination.address":"2001:db8:1:2:3:4:5:6","destination.port":443,)"
@@ -207,6 +208,7 @@ TEST(EncodeJson, WhatIsAbsentIsAbsent) {
                             "flow.tcp.rtt",
                             "flow.tcp.retransmits",
                             "flow.tcp.handshake.latency",
+                            "flow.tcp.connects",
                             "flow.icmp.type.id",
                             "flow.reverse.icmp.type.id",
                             "flow.reverse.ip.ttl",

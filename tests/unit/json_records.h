@@ -91,6 +91,7 @@ inline FlowRecord fullest_record() {
   r.forward.tcp = {.srtt_us = 20'123, .min_rtt_us = 19'800, .retransmits = 3, .congestion_window = 24};
   r.reverse.tcp = {.srtt_us = 210, .min_rtt_us = 95, .retransmits = 2, .congestion_window = 10};
   r.handshake = {.syn_ack_ns = 20'304'050, .ack_ns = 101'007};
+  r.tcp_events = kTcpConnect | kTcpAccept | kTcpClose | kTcpFailedConnect;
   return r;
 }
 
