@@ -127,10 +127,10 @@ def orphans(rig, near, rheod):
     notes = len(list((base / "v1").glob("owner_link_*")))  # as many as the kernel has kinds of
     found = values("orphans", "list")
     kinds = sorted(orphan["kind"] for orphan in found)
-    expect_equal(kinds, ["filter"] * 2 + ["link"] * notes + ["map"] * 10 + ["qdisc", "unknown"], "kinds of orphans")
+    expect_equal(kinds, ["filter"] * 2 + ["link"] * notes + ["map"] * 11 + ["qdisc", "unknown"], "kinds of orphans")
     expect(all(len(orphan["explanation"]) > 20 for orphan in found), f"an explanation is missing: {found}")
     expect({"other ingress", "other egress", f"{base}/v1/flow_cache"} <= {orphan["place"] for orphan in found}, f"{found}")
-    expect_equal(len(values("orphans", "clean")), 13 + notes, "orphans removed")
+    expect_equal(len(values("orphans", "clean")), 14 + notes, "orphans removed")
     expect_equal([orphan["place"] for orphan in values("orphans")], [f"{base}/v1/strange"], "orphans left")
     expect_equal(attached(near, "clsact"), [], "filters left")
     expect_equal(near.run(["tc", "qdisc", "show", "dev", "other", "clsact"]), "", "qdisc left")
