@@ -6,7 +6,8 @@
 // hash map both have room for all flows (twice their number of rows), but for the figures `default_`, whose
 // cache has the rows that one of two CPUs has by default and a collector that empties `evicted` meanwhile.
 // `egress_` and `owners_` are the program of egress without and with the owners of sockets (a row asks once),
-// `owner_lookup_` is one such question.
+// `owner_lookup_` is one such question. `tcp_off_`, `tcp_` and `tcp_owners_` are that program with segments
+// of TCP: with neither, with notes of TCP, and with both; no socket answers there, as for what is forwarded.
 // One thread, and that one.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -44,7 +45,7 @@ struct Size {
 };
 constexpr Size kSizes[] = {{"1", 1}, {"1k", 1'000}, {"100k", 100'000}, {"1m", 1'000'000}};
 
-constexpr std::uint32_t kMostFlowsWithOwners = 100'000;  // there are two caches then
+constexpr std::uint32_t kMostFlowsWithOwners = 100'000;  // there are up to three caches then
 
 struct Destroy {
   void operator()(datapath_bench_bpf* skeleton) const { datapath_bench_bpf__destroy(skeleton); }
@@ -66,9 +67,25 @@ std::vector<unsigned char> udp_frame() {
   return frame;
 }
 
-meter_settings settings_for(std::uint32_t sets, bool note_owners) {
+// As large, with a header of TCP that has the flag ACK alone.
+std::vector<unsigned char> tcp_frame() {
+  std::vector<unsigned char> frame = udp_frame();
+  frame[23] = 6;
+  frame[46] = 0x50;
+  frame[47] = 0x10;
+  return frame;
+}
+
+// What is noted beside packets and octets.
+struct Notes {
+  bool owners = false;
+  bool tcp = false;
+};
+
+meter_settings settings_for(std::uint32_t sets, const Notes& notes) {
   meter_settings settings{};
-  settings.note_owners = note_owners;
+  settings.note_owners = notes.owners;
+  settings.note_tcp = notes.tcp;
   settings.has_coarse_clock = 1;
   for (unsigned i = 0; i < 7; ++i) settings.hash_seed[i] = (0x9E3779B97F4A7C15ULL * (i + 1)) | 1;
   settings.parse.vxlan_ports[0] = 4789;
@@ -106,13 +123,13 @@ struct Tables {
   std::uint32_t hash_entries;
 };
 
-Skeleton load(std::uint32_t flows, const Tables& tables, bool note_owners = false) {
+Skeleton load(std::uint32_t flows, const Tables& tables, const Notes& notes = {}) {
   Skeleton skeleton(datapath_bench_bpf__open());
   if (!skeleton) give_up("open the BPF object");
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj)
       bpf_program__set_autoload(program, std::string_view(bpf_program__name(program)).starts_with("bench_"));
-  skeleton->rodata->settings = settings_for(tables.sets, note_owners);
+  skeleton->rodata->settings = settings_for(tables.sets, notes);
   skeleton->rodata->bench_flows = flows;
   bpf_map__set_max_entries(skeleton->maps.bench_hash, tables.hash_entries);
   bpf_map__set_max_entries(skeleton->maps.evicted, kRingBytes);
@@ -122,8 +139,8 @@ Skeleton load(std::uint32_t flows, const Tables& tables, bool note_owners = fals
   return skeleton;
 }
 
-double run(const bpf_program* program, std::uint32_t packets) {
-  auto frame = udp_frame();
+double run(const bpf_program* program, std::uint32_t packets, bool is_tcp) {
+  auto frame = is_tcp ? tcp_frame() : udp_frame();
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
               .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = static_cast<int>(packets));
   if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0) give_up(bpf_program__name(program));
@@ -172,6 +189,7 @@ struct Run {
   bool as_by_default;
   int rounds;
   std::uint32_t warm_up;  // rounds
+  bool is_tcp = false;
 };
 
 using Programs = std::vector<std::pair<std::string, const bpf_program*>>;
@@ -182,7 +200,7 @@ void run_in_turns(const Programs& programs, const Run& what, Figures& figures) {
   for (int round = -1; round < what.rounds; ++round) {  // round -1 fills caches and tables
     for (const auto& [name, program] : programs) {
       const std::uint32_t packets = std::max<std::uint32_t>(500'000, what.size.flows);
-      const double nanoseconds = run(program, round < 0 ? packets * what.warm_up : packets);
+      const double nanoseconds = run(program, round < 0 ? packets * what.warm_up : packets, what.is_tcp);
       if (round >= 0) times[name].push_back(nanoseconds);
     }
   }
@@ -211,7 +229,7 @@ void measure(const Run& what, Figures& figures) {
 void measure_owners(const Run& what, Figures& figures) {
   const Tables tables = {.sets = std::bit_ceil(what.rows) / 4, .hash_entries = 1};
   const Skeleton off = load(what.size.flows, tables);
-  const Skeleton on = load(what.size.flows, tables, true);
+  const Skeleton on = load(what.size.flows, tables, {.owners = true});
   const Collector of_off(*off);
   const Collector of_on(*on);
   run_in_turns({{"empty_", off->progs.bench_empty},
@@ -221,10 +239,27 @@ void measure_owners(const Run& what, Figures& figures) {
                what, figures);
 }
 
+// What it costs to note TCP.
+void measure_tcp(Run what, Figures& figures) {
+  what.is_tcp = true;
+  const Tables tables = {.sets = std::bit_ceil(what.rows) / 4, .hash_entries = 1};
+  const Skeleton off = load(what.size.flows, tables);
+  const Skeleton on = load(what.size.flows, tables, {.tcp = true});
+  const Skeleton both = load(what.size.flows, tables, {.owners = true, .tcp = true});
+  const Collector of_off(*off);
+  const Collector of_on(*on);
+  const Collector of_both(*both);
+  run_in_turns({{"empty_", off->progs.bench_empty},
+                {"tcp_off_", off->progs.bench_egress},
+                {"tcp_", on->progs.bench_egress},
+                {"tcp_owners_", both->progs.bench_egress}},
+               what, figures);
+}
+
 void print(const Figures& figures) {
   fmt::print("{:<34}{:>8}{:>8}{:>8}{:>8}\n", "ns per packet, net of empty", "1", "1k", "100k", "1m");
-  for (const std::string_view row :
-       {"empty_", "parse_", "percpu_hash_", "", "default_", "egress_", "owners_", "owner_lookup_"}) {
+  for (const std::string_view row : {"empty_", "parse_", "percpu_hash_", "", "default_", "egress_", "owners_",
+                                     "owner_lookup_", "tcp_off_", "tcp_", "tcp_owners_"}) {
     fmt::print("{:<34}", row.empty() ? "flow cache" : row == "empty_" ? "(empty program itself)" : row);
     for (const auto& size : kSizes) {
       const auto found = figures.find(fmt::format("{}net_ns_{}", row, size.name));
@@ -255,9 +290,10 @@ int main(int argc, char* argv[]) {
   for (const auto& size : kSizes) {
     measure({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up}, figures);
     if (!is_short) measure({size, kDefaultRowsOfCpu, true, rounds, warm_up}, figures);
-    if (size.flows <= kMostFlowsWithOwners)
-      measure_owners({size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up},
-                     figures);
+    if (size.flows > kMostFlowsWithOwners) continue;
+    const Run what = {size, std::max(size.flows * 2, 2 * kDefaultRowsOfCpu), false, rounds, warm_up};
+    measure_owners(what, figures);
+    measure_tcp(what, figures);
   }
   print(figures);
   return EXIT_SUCCESS;
