@@ -5,6 +5,7 @@ on the host of either end and on one between."""
 import json
 
 from rig import Rig, expect_equal, wait_until
+from routed import routed
 
 OPEN, SHUT = 5000, 5001
 ACCEPTED, REFUSED, UNANSWERED = 40, 9, 3
@@ -15,14 +16,7 @@ FLOW = {"max_record_interval": "500ms", "tcp_timeout": "10s", "tcp_fin_timeout":
 
 
 def hosts(rig):
-    left, host, right = (rig.namespace(name) for name in ("left", "host", "right"))
-    rig.veth(left, "a", host, "west")
-    rig.veth(host, "east", right, "b")
-    host.set_kernel("ipv4/ip_forward", 1)
-    for number, (namespace, link, inner) in enumerate(((left, "a", "west"), (right, "b", "east")), 1):
-        namespace.run(["ip", "address", "add", f"10.9.{number}.2/24", "dev", link])
-        host.run(["ip", "address", "add", f"10.9.{number}.1/24", "dev", inner])
-        namespace.run(["ip", "route", "add", "default", "via", f"10.9.{number}.1"])
+    left, host, right = routed(rig)
     # Its link layer address is nobody's, and known: what is sent there is seen on all links.
     host.run(["ip", "neighbour", "add", SILENT, "lladdr", "02:00:00:00:00:09", "dev", "east"])
     left.set_kernel("ipv4/tcp_syn_retries", 1)  # it gives up after three seconds

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 from rig import Rig, expect, expect_equal, wait_until
+from routed import routed
 
 PYTHON = "/usr/bin/python3"
 PORT = 5000
@@ -183,14 +184,7 @@ def to_here(rig, case):
 
 def through_here(rig, case):
     """The far end's answer to the first SYN is lost, so that the handshake takes a second."""
-    left, host, right = (rig.namespace(name) for name in ("left", "host", "right"))
-    rig.veth(left, "a", host, "west")
-    rig.veth(host, "east", right, "b")
-    host.set_kernel("ipv4/ip_forward", 1)
-    for number, (namespace, link, inner) in enumerate(((left, "a", "west"), (right, "b", "east")), 1):
-        namespace.run(["ip", "address", "add", f"10.9.{number}.2/24", "dev", link])
-        host.run(["ip", "address", "add", f"10.9.{number}.1/24", "dev", inner])
-        namespace.run(["ip", "route", "add", "default", "via", f"10.9.{number}.1"])
+    left, host, right = routed(rig)
     rheod = start(rig, host, case, "west", "east")
     client, server = Actor(rig, left), Actor(rig, right)
     server.do(f"listen({PORT})")
