@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Builds rheo and runs its tests, kind by kind; prints one summary. Called by tests/run, which installs what is
 needed."""

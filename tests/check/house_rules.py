@@ -128,6 +128,14 @@ def check_unfinished(tree):
                 yield path, number, f"{found[1]}: unfinished; write an issue instead"
 
 
+def check_executables(tree):
+    """tests/run passes over what is not executable."""
+    for path in tree.code():
+        lines = tree.lines(path)
+        if lines and lines[0].startswith("#!") and not os.access(tree.top / path, os.X_OK):
+            yield path, 1, "begins with #! and is not executable, so nothing runs it"
+
+
 def check_file_length(tree):
     allowed = tree.table("long_files.txt")
     for path in tree.code():

@@ -79,6 +79,10 @@ VIOLATIONS = {
         ("daemon/base/a.h", APACHE + "// TO" "DO: more\n",
          "daemon/base/a.h:2: TO" "DO: unfinished; write an issue instead"),
     ],
+    "executables": [
+        ("tests/integration/a.py", "#!/usr/bin/env python3\n" + HASH,
+         "tests/integration/a.py:1: begins with #! and is not executable, so nothing runs it"),
+    ],
     "file_length": [
         ("daemon/base/a.h", APACHE + "\n" * 400,
          "daemon/base/a.h:401: 401 lines; split it, or give a reason in long_files.txt"),
@@ -137,6 +141,8 @@ class HouseRules(unittest.TestCase):
         self.tree = Path(folder.name)
         for path, text in CLEAN.items():
             self.write(path, text)
+            if text.startswith("#!"):
+                (self.tree / path).chmod(0o755)
 
     def write(self, path, text):
         (self.tree / path).parent.mkdir(parents=True, exist_ok=True)
