@@ -87,8 +87,11 @@ def connected(client, server, address):
 
 
 def said_by_ss(namespace):
-    """Of the one connection of a namespace, by the names of a record."""
-    text = namespace.run(["ss", "-H", "-t", "-i", "-n", "-O", "state", "established"])
+    return read_ss(namespace.run(["ss", "-H", "-t", "-i", "-n", "-O", "state", "established"]))
+
+
+def read_ss(text):
+    """What ss -i says of one connection, by the names of a record."""
     expect_equal(len(text.splitlines()), 1, f"connections in {text!r}")
     number = {key: found[1] for key, pattern in
               {"rtt": r"\brtt:([0-9.]+)/", "min_rtt": r"\bminrtt:([0-9.]+)", "retransmits": r"\bretrans:[0-9]+/([0-9]+)",

@@ -16,7 +16,7 @@ import tarfile
 
 RESULTS_BYTES = 512 << 20  # of the disk, most of which are never written
 MODULES = ("virtio_pci", "virtio_blk", "virtio_rng", "veth", "cls_bpf", "sch_ingress", "ip_gre", "ipip", "sit",
-           "wireguard", "8021q", "dummy", "bonding", "sctp")
+           "wireguard", "8021q", "dummy", "bonding", "sctp", "sch_netem", "tcp_diag")
 INIT = pathlib.Path(__file__).parent / "guest_init.sh"
 
 # How a guest ended: the files of /out by their paths, what the console showed.

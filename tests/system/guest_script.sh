@@ -303,6 +303,41 @@ owners() {
 	stop
 }
 
+bulk_socket() { # what ss says of the connection
+	ss -H -t -i -n -O state established "( dport = :5000 )"
+}
+
+# A connection over a link of 20 ms that loses packets, and what ss says of it when all is acknowledged. The segment after
+# that is a record's last one.
+lossy_link() {
+	underlay
+	ip link set dev east gso_max_segs 1
+	tc qdisc add dev east root netem delay 20ms loss 2% limit 10000
+	start lossy_link || return
+	mkfifo /run/bulk /run/silence
+	exec 8<>/run/silence # else the server has nothing to say, and closes
+	ip netns exec far nc -l -p 5000 <&8 >/dev/null &
+	until [ -n "$(ip netns exec far ss -H -l -t -n "( sport = :5000 )")" ]; do
+		usleep 100000
+	done
+	nc 192.0.2.2 5000 </run/bulk &
+	bulk=$!
+	exec 7>/run/bulk
+	head -c 1000000 /dev/zero >&7
+	tries=0
+	until bulk_socket | grep -q 'bytes_acked:1000001 ' || [ $tries -ge 300 ]; do
+		tries=$((tries + 1))
+		usleep 100000
+	done
+	bulk_socket >"$folder/said"
+	echo >&7
+	sleep 5 # a record ends every two seconds
+	exec 7>&- 8>&-
+	kill $bulk
+	stop
+	tc qdisc del dev east root
+}
+
 for case in $cases; do
 	starts=0
 	folder=/out/$case

@@ -6,7 +6,8 @@ On each: the hook is the one that the kernel has; every packet of a veth pair is
 also when rheod is killed in between, or dies while it takes over and is then detached by hand; links without a
 link-layer header are metered by their inner packets; IPFIX over SCTP has everything; what passes a VLAN on a bond is
 reported once, or once for each with deduplicate = "none"; and both owners of connections and datagrams on loopback are
-told, also of those that are older than rheod, and no wrong one, as far as docs/kernels.md says that the kernel allows it.
+told, also of those that are older than rheod, and no wrong one, as far as docs/kernels.md says that the kernel allows it;
+and round-trip times and retransmissions over a link of known delay and loss are what ss says.
 For each case it prints one line "passed: kernels: CASE", "failed: …: why" or "skipped: …: why"; it exits 1 when
 a case failed. Kernels are downloaded once, to build/cache/kernels.
 
@@ -26,6 +27,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 from rig import arrived, expect, expect_conserved, expect_equal, run, sent_by  # noqa: E402
 import sum_records  # noqa: E402
+from tcp_metrics import read_ss  # noqa: E402
 
 import debian_kernels  # noqa: E402
 import guest  # noqa: E402
@@ -41,6 +43,7 @@ MANY_CONNECTIONS = 500
 FEW_CONNECTIONS = 10  # to servers of the rarer kinds
 PINGS, PING_DATA = 20, 100  # as in guest_script.sh
 PING_OCTETS = 20 + 8 + PING_DATA
+LINK_DELAY_NS = 20_000_000  # as in guest_script.sh
 # By the cases that meter them: links without a link-layer header, of the numbers that they have in guest_script.sh.
 LINKS = {"links": {1: "ipip", 2: "gre", 3: "sit", 4: "wireguard"}, "gre_to_many": {5: "gre to many"}}
 STACK = ("north", "bond7", "bond7.5")  # a packet passes all of them
@@ -232,12 +235,28 @@ def judge_owners(files, kernel):
     expect(row in KERNEL_TABLE.read_text().splitlines(), f"{KERNEL_TABLE.name} is to have the line {row}")
 
 
+def judge_lossy_link(files, kernel):
+    """The last segment is sent after ss was asked, so the socket says then what it said to ss."""
+    files.counters()
+    expect_hook(files, kernel, 1)
+    said = read_ss((files.folder / "said").read_text())
+    expect(said["min_rtt"] >= LINK_DELAY_NS and said["retransmits"] > 0, f"no lossy link: ss says {said}: {files.trouble()}")
+    records = map(json.loads, (files.folder / "records.json").read_text().splitlines())
+    found = [record for record in records if record.get("flow.packets.total") == said["sent"] + 1]
+    expect(found, f"no record ends with segment {said['sent'] + 1}: {files.trouble()}")
+    for name in ("rtt", "min_rtt", "retransmits"):
+        told = found[0][f"flow.tcp.{name}"]
+        expect(abs(told - said[name]) <= 0.05 * said[name], f"{name} {told}, and ss says {said[name]}")
+
+
 CASES = {"conservation": judge_conservation, "restart": judge_restart, "left_behind": judge_left_behind, "links": judge_links,
          "gre_to_many": judge_links, "sctp": judge_sctp, "under_wireguard": judge_under_wireguard,
-         "vlan_on_bond": judge_stack, "vlan_on_bond_none": judge_stack, "owners": judge_owners}
+         "vlan_on_bond": judge_stack, "vlan_on_bond_none": judge_stack, "owners": judge_owners,
+         "lossy_link": judge_lossy_link}
 
 
 SHORT = ("conservation", "sctp", "vlan_on_bond", "owners")
+SHORT_ONCE = {"6.12": ("lossy_link",)}
 
 
 class Reports:
@@ -254,7 +273,7 @@ class Reports:
 def programs(build):
     """What runs in the guest, by name there."""
     found = {name: build / "bin" / name for name in OURS}
-    for name in ("ip", "tc", "wg"):
+    for name in ("ip", "tc", "wg", "ss"):
         if path := shutil.which(name):
             found[name] = pathlib.Path(path).resolve()
     return found
@@ -286,7 +305,9 @@ def why_not():
 
 
 def try_kernel(kernel, arguments, reports):
-    asked = arguments.cases.split(",") if arguments.cases else SHORT if arguments.short else CASES
+    asked = arguments.cases.split(",") if arguments.cases else CASES
+    if arguments.short and not arguments.cases:
+        asked = (*SHORT, *SHORT_ONCE.get(kernel.name, ()))
     if unknown := set(asked) - set(CASES):
         sys.exit(f"kernels: --cases {', '.join(sorted(unknown))}: no such case; there are {', '.join(CASES)}")
     cases = [case for case in CASES if case in asked]  # those with an underlay leave it behind
