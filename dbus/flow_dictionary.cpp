@@ -49,6 +49,15 @@ void add_owner(FlowDictionary& flow, const std::string& side, const Owner* owner
   }
 }
 
+/// What a TCP socket of this host says of the direction that it sends in.
+void add_tcp(FlowDictionary& flow, const std::string& way, const TcpSample& sample) {
+  if (sample.congestion_window == 0) return;
+  if (sample.srtt_us != 0) add(flow, way + "TcpRtt", std::uint64_t{1'000} * sample.srtt_us);
+  if (sample.min_rtt_us != 0) add(flow, way + "TcpMinRtt", std::uint64_t{1'000} * sample.min_rtt_us);
+  add(flow, way + "TcpRetransmits", sample.retransmits);
+  add(flow, way + "TcpCongestionWindow", sample.congestion_window);
+}
+
 }  // namespace
 
 FlowDictionary owner_dictionary(const Owner& owner) {
@@ -92,6 +101,8 @@ FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
   add(flow, "Bytes", record.forward.total.l3_bytes);
   add(flow, "ReversePackets", record.reverse.total.packets);
   add(flow, "ReverseBytes", record.reverse.total.l3_bytes);
+  add_tcp(flow, "", record.forward.tcp);
+  add_tcp(flow, "Reverse", record.reverse.tcp);
   return flow;
 }
 

@@ -50,6 +50,17 @@ std::string marks_text(std::uint8_t marks) {
 
 bool is_tcp(const FlowRecord& record) { return record.protocol == 6; }
 
+/// What the TCP socket that sends says, if it is one of this host.
+template <class Add>
+void add_tcp(const TcpSample& sample, const Add& add) {
+  if (sample.congestion_window == 0) return;
+  if (sample.srtt_us != 0) add("Round-trip time in microseconds", "tcp_rtt_us", number_cell(sample.srtt_us));
+  if (sample.min_rtt_us != 0)
+    add("Least round-trip time in microseconds", "tcp_min_rtt_us", number_cell(sample.min_rtt_us));
+  add("Segments sent again", "tcp_retransmits", number_cell(sample.retransmits));
+  add("Congestion window in segments", "tcp_congestion_window", number_cell(sample.congestion_window));
+}
+
 void add_direction(OneRow& row, const FlowRecord& record, bool forward) {
   const FlowDirection& direction = forward ? record.forward : record.reverse;
   const std::string title = forward ? "" : "Reply ";
@@ -66,6 +77,7 @@ void add_direction(OneRow& row, const FlowRecord& record, bool forward) {
   add("Octets not in a record yet", "bytes_since_record", bytes_cell(direction.delta.l3_bytes));
   if (is_tcp(record))
     add("Flags since the last record", "tcp_flags", text_cell(tcp_flags_text(direction.tcp_flags)));
+  add_tcp(direction.tcp, add);
   if (is_icmp(record.protocol)) {
     add("Type", "icmp_type", number_cell(direction.icmp_type));
     add("Code", "icmp_code", number_cell(direction.icmp_code));

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 
+from bus import Bus, answer, named, wait_for
 from rig import Rig, expect, expect_equal, wait_until
 from routed import routed
 
@@ -241,6 +242,22 @@ def raw_sockets(rig, case):
     rheod.stop()
 
 
+def on_the_bus(rig, case):
+    Bus(rig, case).start()
+    near, far = hosts(rig)
+    rheod = start(rig, near, f"{case} rheod", "east")
+    wait_for(named, "rheod on the bus")
+    client, server = Actor(rig, near), Actor(rig, far)
+    connected(client, server, "10.9.0.2")
+    exchange(client, server)
+    answer("Drain")
+    flow = {key: value["data"] for key, value in answer("ListFlows", "sus", f"dst port {PORT}", 9, "bytes")[0][0].items()}
+    expect(0 < flow["TcpMinRtt"] <= flow["TcpRtt"] and flow["TcpCongestionWindow"] > 0, f"the bus says {flow}")
+    expect_equal(flow["TcpRetransmits"], said_by_ss(near)["retransmits"], "segments sent again")
+    expect_equal([key for key in flow if key.startswith("ReverseTcp")], [], "what is said of the far socket")
+    rheod.stop()
+
+
 def off(rig, case):
     near, far = hosts(rig)
     rheod = start(rig, near, case, "east", tcp=False)
@@ -256,7 +273,7 @@ def off(rig, case):
 def main():
     rig = Rig(choose=True)
     rig.run_cases({"from here": from_here, "to here": to_here, "through here": through_here, "on one host": on_one_host,
-                   "raw sockets": raw_sockets, "off": off})
+                   "raw sockets": raw_sockets, "on the bus": on_the_bus, "off": off})
     rig.end()
 
 

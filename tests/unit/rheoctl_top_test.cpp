@@ -243,11 +243,14 @@ TEST(FlowText, ShowsBothDirectionsAndTheTunnel) {
   record.reverse.tcp_flags = 0x12;
   record.tunnel = TunnelType::vxlan;
   record.tunnel_id = 77;
+  record.reverse.tcp = {.srtt_us = 20'123, .min_rtt_us = 0, .retransmits = 3, .congestion_window = 24};
   const std::string json = print_json_object(flow_details(record, {}), 0);
-  for (const char* part : {R"("flow_id":"0000000000000abc")", R"("source":"203.100.113.100:50000")",
-                           R"("bytes":12345)", R"("reverse_bytes":0)", R"("reverse_tcp_flags":"SYN|ACK")",
-                           R"("tunnel":"vxlan")", R"("tunnel_id":77)"})
+  for (const char* part :
+       {R"("flow_id":"0000000000000abc")", R"("source":"203.100.113.100:50000")", R"("bytes":12345)",
+        R"("reverse_bytes":0)", R"("reverse_tcp_flags":"SYN|ACK")", R"("reverse_tcp_rtt_us":20123)",
+        R"("reverse_tcp_retransmits":3)", R"("tunnel":"vxlan")", R"("tunnel_id":77)"})
     EXPECT_THAT(json, HasSubstr(part));
+  EXPECT_THAT(json, AllOf(Not(HasSubstr(R"("tcp_rtt_us")")), Not(HasSubstr("min_rtt"))));
 }
 
 TEST(ShortNumber, KeepsToSixColumns) {
