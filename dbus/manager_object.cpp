@@ -2,9 +2,11 @@
 #include "dbus/manager_object.h"
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,23 @@ std::optional<FlowOrder> order_of(const std::string& word) {
   if (word == "start") return FlowOrder::start;
   if (word == "end") return FlowOrder::end;
   return std::nullopt;
+}
+
+/// In a text, since the bus library reads an array's elements one by one: an array as long as a message may
+/// be would keep everybody waiting for a second, whoever sends it.
+Result<std::vector<std::uint32_t>> numbers_of(std::string_view text) {
+  std::vector<std::uint32_t> numbers;
+  while (!text.empty()) {
+    std::uint32_t number = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (fault != std::errc() || (!text.empty() && text[0] != ' ') || numbers.size() == kMostOwners)
+      return failure("numbers: not at most " + std::to_string(kMostOwners) +
+                     " numbers with a blank between them");
+    numbers.push_back(number);
+    if (!text.empty()) text.remove_prefix(1);
+  }
+  return numbers;
 }
 
 /// Paths and names of interfaces are bytes, the bus takes UTF-8 only.
@@ -178,16 +197,14 @@ void ManagerObject::GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) {
 }
 
 void ManagerObject::ListOwners(sdbus::Result<std::map<std::uint32_t, FlowDictionary>>&& result,
-                               std::vector<std::uint32_t> numbers) {
+                               std::string numbers) {
   using Told = std::map<std::uint32_t, FlowDictionary>;
   const auto list = [this, numbers = std::move(numbers)](const Later<Told>& later) {
-    if (numbers.size() > kMostOwners)
-      return replies_->refuse(
-          later, failure(std::to_string(numbers.size()) + " numbers: not 0 to " + std::to_string(kMostOwners))
-                     .error());
+    const auto asked = numbers_of(numbers);
+    if (!asked) return replies_->refuse(later, asked.error());
     Told told;
     Owners* const owners = control_.owners();
-    for (const std::uint32_t number : numbers) {
+    for (const std::uint32_t number : *asked) {
       const auto owner = owners == nullptr ? nullptr : owners->find(number);
       if (owner != nullptr) told.emplace(number, owner_dictionary(*owner));
     }

@@ -48,7 +48,7 @@ class ManagerObject final
                  std::string sort) override;
   void GetFlowTable(sdbus::Result<sdbus::UnixFd>&& result) override;
   void ListOwners(sdbus::Result<std::map<std::uint32_t, FlowDictionary>>&& result,
-                  std::vector<std::uint32_t> numbers) override;
+                  std::string numbers) override;
   void SetLogLevel(sdbus::Result<>&& result, std::string level) override;
   void AttachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;
   void DetachInterface(sdbus::Result<>&& result, std::string name, bool persist) override;

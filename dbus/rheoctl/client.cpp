@@ -185,10 +185,12 @@ std::vector<GroupedFlow> Client::grouped_flows(const FlowsWanted& wanted, const 
 std::unordered_map<std::uint32_t, std::string> Client::owner_groups(const std::vector<std::uint32_t>& numbers,
                                                                     const std::string& by) {
   std::map<std::uint32_t, Flow> owners;
+  std::string text;
+  for (const std::uint32_t number : numbers) text += (text.empty() ? "" : " ") + std::to_string(number);
   manager_->callMethod("ListOwners")
       .onInterface(kManager)
       .withTimeout(kAnswer)
-      .withArguments(numbers)
+      .withArguments(text)
       .storeResultsTo(owners);
   std::unordered_map<std::uint32_t, std::string> groups;
   for (const auto& [number, owner] : owners) groups.emplace(number, owner_group(owner, by));

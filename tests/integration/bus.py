@@ -265,7 +265,8 @@ HOSTILE = (
     ("ListFlows", ["string:interface nosuch", "uint32:1", "string:bytes"], "InvalidArgument"),
     *(("ListFlows", ["string:", f"uint32:{limit}", "string:bytes"], "InvalidArgument") for limit in (0, 4294967295)),
     ("ListFlows", ["string:", "uint32:1", "string:size"], "InvalidArgument"),
-    ("ListOwners", ["array:uint32:" + ",".join(["2"] * 251)], "InvalidArgument"),
+    ("ListOwners", ["string:" + " ".join(["2"] * 251)], "InvalidArgument"),
+    *(("ListOwners", [f"string:{numbers}"], "InvalidArgument") for numbers in ("2,3", " 2", "2  3", "-1", "4294967296", "2 x")),
 )
 
 
@@ -321,7 +322,7 @@ def reload(rheod):
 
 OPEN = ("ListInterfaces", "ListExporters", "GetStatistics", "GetLosses")
 GUARDED = {"ListListeningPorts": [], "ListFlows": ["string:", "uint32:1", "string:bytes"], "GetFlowTable": [], "Reload": [],
-           "ListOwners": ["array:uint32:2"], "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"],
+           "ListOwners": ["string:2 3"], "SetLogLevel": ["string:debug"], "FlushExporter": ["string:json.test"],
            "AttachInterface": ["string:lo", "boolean:false"], "DetachInterface": ["string:east", "boolean:false"],
            "EnableExporter": ["string:json.test", "boolean:false"], "DisableExporter": ["string:json.none", "boolean:true"],
            "ListOrphans": [], "CleanOrphans": [], "Drain": []}
