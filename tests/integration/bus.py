@@ -265,8 +265,7 @@ HOSTILE = (
     ("ListFlows", ["string:interface nosuch", "uint32:1", "string:bytes"], "InvalidArgument"),
     *(("ListFlows", ["string:", f"uint32:{limit}", "string:bytes"], "InvalidArgument") for limit in (0, 4294967295)),
     ("ListFlows", ["string:", "uint32:1", "string:size"], "InvalidArgument"),
-    ("ListOwners", ["string:" + " ".join(["2"] * 251)], "InvalidArgument"),
-    *(("ListOwners", [f"string:{numbers}"], "InvalidArgument") for numbers in ("2,3", " 2", "2  3", "-1", "4294967296", "2 x")),
+    *(("ListOwners", [f"string:{numbers}"], "InvalidArgument") for numbers in ("2 " * 251, "2,3", " 2", "-1", "4294967296")),
 )
 
 
