@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 
 #include "daemon/base/utf8.h"
 #include "daemon/model/byte_order.h"
@@ -20,6 +21,11 @@ std::string hex(std::uint64_t value) {
 template <class T>
 void add(FlowDictionary& flow, const std::string& name, const T& value) {
   flow.emplace(name, sdbus::Variant(value));
+}
+
+/// Each key makes the longest answer, which is one message, longer for those who wait: none says nothing.
+void add_word(FlowDictionary& flow, const char* name, std::string_view word) {
+  if (!word.empty()) add(flow, name, std::string(word));
 }
 
 struct OwnerText {
@@ -86,15 +92,15 @@ FlowDictionary flow_dictionary(const FlowRecord& record, const LinkTable& links,
   add(flow, "Direction",
       std::string(ours ? host_direction_name(classes.direction(record.source, record.destination)) : ""));
   add(flow, "SourceClass", std::string(classes.name_of(record.source)));
-  add(flow, "SourceAbnormal", std::string(listed_name(classes.listed(record.source))));
+  add_word(flow, "SourceAbnormal", listed_name(classes.listed(record.source)));
   add(flow, "DestinationClass", std::string(classes.name_of(record.destination)));
-  add(flow, "DestinationAbnormal", std::string(listed_name(classes.listed(record.destination))));
+  add_word(flow, "DestinationAbnormal", listed_name(classes.listed(record.destination)));
   if (owners != nullptr) {
     add_owner(flow, "Source", owners->find(record.source_owner).get());
     add_owner(flow, "Destination", owners->find(record.destination_owner).get());
   }
-  add(flow, "TcpState", std::string(tcp_state_name(record.tcp_state)));
-  add(flow, "Vlan", record.vlan);
+  add_word(flow, "TcpState", tcp_state_name(record.tcp_state));
+  if (record.vlan != 0) add(flow, "Vlan", record.vlan);
   add(flow, "StartedAt", record.flow_start_ns);
   add(flow, "LastPacketAt", record.end_ns);
   add(flow, "Packets", record.forward.total.packets);
