@@ -58,8 +58,8 @@ void add_owner(FlowDictionary& flow, const std::string& side, const Owner* owner
 /// What a TCP socket of this host says of the direction that it sends in.
 void add_tcp(FlowDictionary& flow, const std::string& way, const TcpSample& sample) {
   if (sample.congestion_window == 0) return;
-  if (sample.srtt_us != 0) add(flow, way + "TcpRtt", std::uint64_t{1'000} * sample.srtt_us);
-  if (sample.min_rtt_us != 0) add(flow, way + "TcpMinRtt", std::uint64_t{1'000} * sample.min_rtt_us);
+  if (sample.srtt_us != 0) add(flow, way + "TcpRtt", sample.srtt_ns());
+  if (sample.min_rtt_us != 0) add(flow, way + "TcpMinRtt", sample.min_rtt_ns());
   add(flow, way + "TcpRetransmits", sample.retransmits);
   add(flow, way + "TcpCongestionWindow", sample.congestion_window);
 }

@@ -85,12 +85,18 @@ struct TcpSample {
   std::uint32_t min_rtt_us = 0;         // the least; 0: likewise
   std::uint32_t retransmits = 0;        // segments sent again since the connection began
   std::uint32_t congestion_window = 0;  // segments, at least 1; 0: no socket said anything
+
+  std::uint64_t srtt_ns() const { return std::uint64_t{1'000} * srtt_us; }
+  std::uint64_t min_rtt_ns() const { return std::uint64_t{1'000} * min_rtt_us; }
 };
 
 /// How long a TCP connection's handshake took where it was metered. 0: not both packets were seen.
 struct TcpHandshake {
   std::uint64_t syn_ack_ns = 0;  // from the first SYN to the first SYN with ACK
   std::uint64_t ack_ns = 0;      // from that to the initiator's first ACK
+
+  /// 0: not all of it was seen.
+  std::uint64_t whole_ns() const { return syn_ack_ns != 0 && ack_ns != 0 ? syn_ack_ns + ack_ns : 0; }
 };
 
 /// Bits of FlowRecord::tcp_events: what the packets show to have happened to the connection.

@@ -146,8 +146,7 @@ void RecordWriter::identity(std::uint16_t community_id_seed) {
 
 void RecordWriter::handshake() {
   const TcpHandshake& took = record_.handshake;
-  if (took.syn_ack_ns != 0 && took.ack_ns != 0)
-    integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
+  integer_unless_0(Field::tcp_handshake_latency, took.whole_ns());
   integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
   integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
 }
@@ -268,8 +267,8 @@ void RecordWriter::direction(const FlowDirection& counted, unsigned offset) {
 
 /// Times are in nanoseconds, like all others of a record.
 void RecordWriter::tcp(const TcpSample& sample, unsigned offset) {
-  if (sample.srtt_us != 0) integer(Field::tcp_rtt, std::uint64_t{1'000} * sample.srtt_us, offset);
-  if (sample.min_rtt_us != 0) integer(Field::tcp_min_rtt, std::uint64_t{1'000} * sample.min_rtt_us, offset);
+  integer_unless_0(Field::tcp_rtt, sample.srtt_ns(), offset);
+  integer_unless_0(Field::tcp_min_rtt, sample.min_rtt_ns(), offset);
   integer(Field::tcp_retransmits, sample.retransmits, offset);
   integer(Field::tcp_congestion_window, sample.congestion_window, offset);
 }

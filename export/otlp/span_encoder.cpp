@@ -109,8 +109,7 @@ void AttributeWriter::identity(std::string_view community_id) {
 
 void AttributeWriter::handshake() {
   const TcpHandshake& took = record_.handshake;
-  if (took.syn_ack_ns != 0 && took.ack_ns != 0)
-    integer(Field::tcp_handshake_latency, took.syn_ack_ns + took.ack_ns);
+  integer_unless_0(Field::tcp_handshake_latency, took.whole_ns());
   integer_unless_0(Field::tcp_handshake_syn_ack, took.syn_ack_ns);
   integer_unless_0(Field::tcp_handshake_ack, took.ack_ns);
 }
@@ -185,8 +184,8 @@ void AttributeWriter::direction(const FlowDirection& counted, unsigned which) {
 }
 
 void AttributeWriter::tcp(const TcpSample& sample, unsigned offset) {
-  if (sample.srtt_us != 0) integer(Field::tcp_rtt, std::uint64_t{1'000} * sample.srtt_us, offset);
-  if (sample.min_rtt_us != 0) integer(Field::tcp_min_rtt, std::uint64_t{1'000} * sample.min_rtt_us, offset);
+  integer_unless_0(Field::tcp_rtt, sample.srtt_ns(), offset);
+  integer_unless_0(Field::tcp_min_rtt, sample.min_rtt_ns(), offset);
   integer(Field::tcp_retransmits, sample.retransmits, offset);
   integer(Field::tcp_congestion_window, sample.congestion_window, offset);
 }
