@@ -44,12 +44,7 @@ Status AllFlows::look(const std::function<void(const GroupedFlow&)>& each) {
   if (by_ == "interface") links_.merge(client_->links());
   const std::vector<Row> rows = read_rows();
   if (is_of_owners(by_)) learn_owners(rows);
-  for (const Row& row : rows)
-    each({.id = row.id,
-          .names = names_of(row),
-          .packets = row.packets,
-          .bytes = row.bytes,
-          .started_ns = row.started_ns});
+  for (const Row& row : rows) each(grouped(row));
   return Done{};
 }
 
@@ -90,20 +85,18 @@ void AllFlows::learn_owners(const std::vector<Row>& rows) {
   }
 }
 
-std::vector<std::string> AllFlows::names_of(const Row& row) const {
-  std::vector<std::string> names;
-  const auto add = [&names](std::string name) {
-    if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
-  };
+GroupedFlow AllFlows::grouped(const Row& row) const {
+  GroupedFlow grouped{
+      .id = row.id, .names = {}, .packets = row.packets, .bytes = row.bytes, .started_ns = row.started_ns};
   if (by_ == "interface") {
-    add(std::string(link_name(links_, row.link)));
+    grouped.add_name(std::string(link_name(links_, row.link)));
   } else if (by_ == "port") {
-    if (row.port != 0) add(protocol_name(row.protocol) + "/" + std::to_string(row.port));
+    grouped.add_port(protocol_name(row.protocol), row.port);
   } else {
     for (const std::uint32_t number : row.owner)
-      if (const auto found = owners_.find(number); found != owners_.end()) add(found->second);
+      if (const auto found = owners_.find(number); found != owners_.end()) grouped.add_name(found->second);
   }
-  return names;
+  return grouped;
 }
 
 }  // namespace rheo::ctl

@@ -49,7 +49,7 @@ class AllFlows {
 
   std::vector<Row> read_rows() const;
   void learn_owners(const std::vector<Row>& rows);
-  std::vector<std::string> names_of(const Row& row) const;
+  GroupedFlow grouped(const Row& row) const;
 
   Client* client_;
   TableReader table_;

@@ -28,6 +28,14 @@ std::string groupings() {
   return text;
 }
 
+void GroupedFlow::add_name(std::string name) {
+  if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+}
+
+void GroupedFlow::add_port(const std::string& protocol, std::uint16_t port) {
+  if (port != 0) add_name(protocol + "/" + std::to_string(port));
+}
+
 void FlowGroups::begin(std::uint64_t now_ns) {
   const bool again = looked_at_ns_ != 0 && now_ns > looked_at_ns_;
   seconds_ = again ? static_cast<double>(now_ns - looked_at_ns_) / 1e9 : 0;

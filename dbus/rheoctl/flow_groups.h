@@ -27,6 +27,11 @@ struct GroupedFlow {
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;       // layer 3
   std::uint64_t started_ns = 0;  // since 1970
+
+  /// Once, and not where it is unknown: "".
+  void add_name(std::string name);
+  /// "tcp/443"; nothing of protocols without ports.
+  void add_port(const std::string& protocol, std::uint16_t port);
 };
 
 class FlowGroups {

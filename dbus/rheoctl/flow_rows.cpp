@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <utility>
 
 #include "dbus/rheoctl/flow_text.h"
 
@@ -100,17 +99,12 @@ GroupedFlow grouped_flow(const Flow& flow, const std::string& by) {
       .packets = member<std::uint64_t>(flow, "Packets") + member<std::uint64_t>(flow, "ReversePackets"),
       .bytes = member<std::uint64_t>(flow, "Bytes") + member<std::uint64_t>(flow, "ReverseBytes"),
       .started_ns = member<std::uint64_t>(flow, "StartedAt")};
-  const auto add = [&](std::string name) {
-    if (!name.empty() && std::ranges::find(grouped.names, name) == grouped.names.end())
-      grouped.names.push_back(std::move(name));
-  };
   if (by == "interface") {
-    add(member<std::string>(flow, "Interface"));
+    grouped.add_name(member<std::string>(flow, "Interface"));
   } else if (by == "port") {
-    if (const auto port = member<std::uint16_t>(flow, "DestinationPort"); port != 0)
-      add(member<std::string>(flow, "Protocol") + "/" + std::to_string(port));
+    grouped.add_port(member<std::string>(flow, "Protocol"), member<std::uint16_t>(flow, "DestinationPort"));
   } else {
-    for (const std::string& side : sides(flow, by)) add(group_of(flow, by, side));
+    for (const std::string& side : sides(flow, by)) grouped.add_name(group_of(flow, by, side));
   }
   return grouped;
 }
