@@ -317,7 +317,9 @@ lossy_link() {
 	mkfifo /run/bulk /run/silence
 	exec 8<>/run/silence # else the server has nothing to say, and closes
 	ip netns exec far nc -l -p 5000 <&8 >/dev/null &
-	until [ -n "$(ip netns exec far ss -H -l -t -n "( sport = :5000 )")" ]; do
+	tries=0
+	until [ -n "$(ip netns exec far ss -H -l -t -n "( sport = :5000 )")" ] || [ $tries -ge 300 ]; do
+		tries=$((tries + 1))
 		usleep 100000
 	done
 	nc 192.0.2.2 5000 </run/bulk &
